@@ -1,0 +1,1 @@
+"""Findings become incidents, incidents become few messages, each with its reason."""

@@ -1,0 +1,1 @@
+"""The page: what is about to break, live, for people."""

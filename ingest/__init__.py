@@ -1,0 +1,1 @@
+"""Kubernetes, live or from a tape, becomes records on the bus."""

@@ -1,0 +1,180 @@
+"""The contract of the bus: an ordered, partitioned, replayable log with one transaction per task.
+
+Two implementations pass one conformance suite (`tests/conformance/test_buses.py`), unchanged:
+`stream.embedded` (one SQLite file) and Kafka. The bus moves bytes; `stream.codec` knows what they
+mean, `stream.topics` which topics exist.
+
+Guaranteed:
+
+- Messages of one topic-partition keep their order and get rising offsets (not always dense).
+- `Ownership.commit` is all or nothing: outputs, changelog, input offsets and the fencing check.
+- Who calls `Bus.own` fences every earlier owner of that task: their next commit raises `Fenced`.
+- A reader sees committed messages only.
+
+Not guaranteed: exactly-once for `Bus.subscribe` (at least once: read, act, commit), and any order
+between partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol
+
+
+class TopicSpec(NamedTuple):
+    """A topic to be there: how many partitions, how long it is kept."""
+
+    name: str
+    partitions: int
+    retention: float | None  # seconds of message time; None: for ever
+
+
+class Outgoing(NamedTuple):
+    """A message to be written."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
+    at: float = 0.0  # message time, Unix seconds; retention goes by it
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Message(NamedTuple):
+    """A message as read."""
+
+    offset: int
+    key: bytes
+    value: bytes
+    at: float
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Batch(NamedTuple):
+    """Consecutive messages of one partition: the unit of work."""
+
+    topic: str
+    partition: int
+    messages: Sequence[Message]  # never empty
+    next_offset: int  # where reading goes on: one behind the last message, or further
+
+
+class Position(NamedTuple):
+    """How far a source has been published; committed with the messages that it covers."""
+
+    source: str
+    value: bytes
+
+
+class Ownership(Protocol):
+    """Task p of an application: partition p of each input, fenced, one transaction at a time."""
+
+    @property
+    def epoch(self) -> int:
+        """Fencing epoch: rises with every owner of this task."""
+        ...
+
+    async def changelog(self) -> Mapping[bytes, bytes]:
+        """Return the task's committed state, the last value of each key."""
+        ...
+
+    def seek(self, offsets: Mapping[str, int]) -> None:
+        """Read each named input topic from this offset on; topics not named start at the oldest.
+
+        Nothing is read before the first `seek`.
+        """
+        ...
+
+    async def poll(self, limit: int, wait: float = 0.0) -> Sequence[Batch]:
+        """Return up to `limit` messages; waits up to `wait` seconds when there is none.
+
+        Raises
+        ------
+        Unavailable
+            The bus cannot be read now.
+        Corrupt
+            The wanted offset is no longer kept (`retention` passed it) or data is damaged.
+        """
+        ...
+
+    async def commit(
+        self,
+        outputs: Sequence[Outgoing],
+        changelog: Mapping[bytes, bytes | None],  # None deletes the key
+        offsets: Mapping[str, int],  # input topic → next offset
+    ) -> None:
+        """Write it all, or nothing.
+
+        Raises
+        ------
+        Fenced
+            The task has a newer owner. Drop it.
+        Unavailable
+            Not known whether it was written. Drop the task's memory and own it anew.
+        """
+        ...
+
+    async def release(self) -> None:
+        """Give the task up; does not wait for a successor. Idempotent."""
+        ...
+
+
+class Subscription(Protocol):
+    """A group's reading position over whole topics: at least once."""
+
+    async def poll(self, limit: int, wait: float = 0.0) -> Sequence[Batch]:
+        """Return up to `limit` messages behind the position; waits up to `wait` seconds."""
+        ...
+
+    async def commit(self) -> None:
+        """Remember all that `poll` has returned so far as done."""
+        ...
+
+
+class Bus(Protocol):
+    """An ordered, partitioned, replayable log."""
+
+    async def ensure(self, topics: Sequence[TopicSpec]) -> None:
+        """Create what is missing.
+
+        Raises
+        ------
+        Corrupt
+            A topic exists with another number of partitions.
+        """
+        ...
+
+    async def publish(self, messages: Sequence[Outgoing], position: Position | None = None) -> None:
+        """Append, all or nothing, and remember `position` with it."""
+        ...
+
+    async def position(self, source: str) -> bytes | None:
+        """Return the last committed position of `source`."""
+        ...
+
+    async def own(self, app: str, partition: int, inputs: Sequence[str]) -> Ownership:
+        """Take the task, fencing whoever had it."""
+        ...
+
+    def subscribe(
+        self, topics: Sequence[str], group: str
+    ) -> AbstractAsyncContextManager[Subscription]:
+        """Read all partitions of `topics` as `group`, from its last commit, or from the oldest."""
+        ...
+
+    async def read(self, topic: str, partition: int, offset: int, limit: int) -> Batch | None:
+        """Return messages from `offset` on without any group; None where there is none."""
+        ...
+
+    async def end_offsets(self, topic: str) -> Sequence[int]:
+        """Return, per partition, the offset that the next message will get."""
+        ...
+
+    async def trim(self, now: float) -> int:
+        """Drop what is older than its topic's retention; return how many messages went."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release files and connections."""
+        ...

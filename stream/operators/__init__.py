@@ -1,0 +1,1 @@
+"""Deterministic steps from records to conclusions, one file each; the table is `OPERATORS`."""
