@@ -1,1 +1,1 @@
-"""The log and what runs on it: records, codec, the bus and its transactions, operators, the loop."""
+"""The log and what runs on it: records, codec, the bus, operators, the loop."""

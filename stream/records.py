@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 
-class ObjectRef(msgspec.Struct, frozen=True, array_like=True, order=True):
+class ObjectRef(msgspec.Struct, frozen=True, order=True):
     """What a record is about, unique in one cluster: ``Deployment shop/checkout``.
 
     For a pod's records this is the *root owner* (the Deployment, not its ReplicaSet).
@@ -42,7 +42,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag=True, tag_field="r
     at: float  # event time: when it happened, as Kubernetes says
 
 
-class Tick(Input):
+class Tick(Input, frozen=True):
     """Event time of this source has reached `at`; nothing older follows from it.
 
     Sent to every partition of every input topic, so that whatever waits for time (a pending
@@ -85,7 +85,7 @@ class Condition(msgspec.Struct, frozen=True, array_like=True):
     since: float | None = None  # lastTransitionTime
 
 
-class PodRecord(Input):
+class PodRecord(Input, frozen=True):
     """One observation of one pod."""
 
     namespace: str
@@ -106,7 +106,7 @@ class PodRecord(Input):
     log_tail: str = ""  # of the previous container; opt-in, redacted
 
 
-class EventRecord(Input):
+class EventRecord(Input, frozen=True):
     """One core/v1 Event, at this count."""
 
     namespace: str
@@ -169,7 +169,7 @@ class ContainerUsage(msgspec.Struct, frozen=True, array_like=True):
     started_at: float | None = None  # changes with each restart
 
 
-class NodeMetricsRecord(Input):
+class NodeMetricsRecord(Input, frozen=True):
     """One scrape of one node and of the containers on it."""
 
     node: str
@@ -188,7 +188,7 @@ class NodeMetricsRecord(Input):
     source: str = "summary"  # "summary" | "metrics" (metrics.k8s.io: knows no disk)
 
 
-class NodeRecord(Input):
+class NodeRecord(Input, frozen=True):
     """One observation of one node object."""
 
     node: str
@@ -216,7 +216,7 @@ class Operation(msgspec.Struct, frozen=True, array_like=True):
     new: str = ""
 
 
-class DeploymentChange(Input):
+class DeploymentChange(Input, frozen=True):
     """A Deployment, StatefulSet or DaemonSet: what changed, by whom, how far it has rolled out."""
 
     workload: ObjectRef
@@ -241,7 +241,7 @@ class DeploymentChange(Input):
     images: tuple[str, ...] = ()
 
 
-class Gap(Input):
+class Gap(Input, frozen=True):
     """A span in which a source may have missed something. Never silent."""
 
     resource: str
