@@ -1,0 +1,129 @@
+"""Scores forecasts against what then happened, from the forecasts themselves.
+
+A series has crossed when its value has met the limit that binds (`Forecast.value >= limit`, or a
+time left of 0). Every earlier forecast of that series is then resolved: how far off was its P50,
+was the crossing inside its P10–P90 band. A forecast whose P90 has passed without a crossing is
+resolved as well, as one that did not come true: growth that stops counts against us. What is still
+open at the end of the record is counted and judged by nobody.
+
+Pure: no I/O, no clock. Linear in the number of forecasts. Left to others: the model's own online
+calibration (`models.calibration`) and tables over seeds (a benchmark's business).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from stream.records import Forecast
+
+HOUR: Final = 3600.0
+# Where errors are told apart: hours that were really left when the forecast was made.
+BINS: Final = ((0.0, 6.0), (6.0, 24.0), (24.0, 72.0))
+# A crossing within this of a forecast is the present, not a prediction: two half-hour slots.
+PRESENT: Final = 1800.0
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """What the forecasts of one run were worth."""
+
+    forecasts: int  # made while the series had not crossed, with a history long enough
+    series: int
+    crossings: int
+    resolved: int  # foresaw a crossing, and either it came or the band passed without it
+    came_true: int  # resolved, and the crossing was inside the band
+    coverage: float | None  # came_true / resolved
+    median_error: dict[str, float | None]  # |P50 - actual| / actual, by hours really left
+    foreseen: int  # crossings that a forecast with P50 under a day had announced
+    longest_lead: float | None  # seconds between the first such forecast and the crossing
+    open: int  # foresaw a crossing that the record is too short to judge
+
+
+def score_forecasts(forecasts: Iterable[Forecast]) -> Scores:
+    """Score all forecasts of a run, given in the order in which each series made them."""
+    series: dict[tuple[object, ...], list[Forecast]] = {}
+    for forecast in forecasts:
+        labels = tuple(sorted(forecast.labels.items()))
+        key = (forecast.cluster, forecast.object, forecast.resource, labels)
+        series.setdefault(key, []).append(forecast)
+    tally = _Tally()
+    for history in series.values():
+        tally.add(history)
+    return tally.scores(len(series))
+
+
+def _crossed(forecast: Forecast) -> bool:
+    return forecast.p50 == 0.0 or forecast.value >= forecast.limit > 0.0
+
+
+class _Tally:
+    """Sums over series."""
+
+    def __init__(self) -> None:
+        self.made = self.crossings = self.resolved = self.true = self.foreseen = self.open = 0
+        self.errors: dict[tuple[float, float], list[float]] = {each: [] for each in BINS}
+        self.leads: list[float] = []
+
+    def add(self, history: Sequence[Forecast]) -> None:
+        """Resolve one series' forecasts; those between two crossings belong to the later one."""
+        waiting: list[Forecast] = []
+        was_crossed = False
+        for forecast in history:
+            crossed = _crossed(forecast)
+            if crossed and not was_crossed:
+                self._came(waiting, forecast.at)
+                waiting = []
+            elif not crossed and forecast.state == "ready":
+                self.made += 1
+                waiting.append(forecast)
+            was_crossed = crossed
+        self._never_came(waiting, history[-1].at)
+
+    def _came(self, waiting: Sequence[Forecast], at: float) -> None:
+        early = [each for each in waiting if at - each.at > PRESENT]
+        if not early:
+            return  # it was so from the start: nothing could be foreseen
+        self.crossings += 1
+        announced = [each.at for each in early if each.p50 is not None and each.p50 < 24 * HOUR]
+        if announced:
+            self.foreseen += 1
+            self.leads.append(at - announced[0])
+        for forecast in early:
+            if forecast.p50 is None:
+                continue
+            left = at - forecast.at
+            self.resolved += 1
+            self.true += (forecast.p10 or 0.0) <= left <= (forecast.p90 or float("inf"))
+            for low, high in BINS:
+                if low * HOUR < left <= high * HOUR:
+                    self.errors[low, high].append(abs(forecast.p50 - left) / left)
+
+    def _never_came(self, waiting: Sequence[Forecast], end: float) -> None:
+        for forecast in waiting:
+            if forecast.p50 is None:
+                continue
+            if forecast.p90 is not None and forecast.at + forecast.p90 < end:
+                self.resolved += 1
+            else:
+                self.open += 1
+
+    def scores(self, series: int) -> Scores:
+        """Return the sums as figures."""
+        return Scores(
+            forecasts=self.made,
+            series=series,
+            crossings=self.crossings,
+            resolved=self.resolved,
+            came_true=self.true,
+            coverage=round(self.true / self.resolved, 3) if self.resolved else None,
+            median_error={
+                f"{low:.0f}-{high:.0f}h": round(median(errors), 3) if errors else None
+                for (low, high), errors in self.errors.items()
+            },
+            foreseen=self.foreseen,
+            longest_lead=max(self.leads, default=None),
+            open=self.open,
+        )

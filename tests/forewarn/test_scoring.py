@@ -1,0 +1,71 @@
+"""Scores are arithmetic that can be done by hand; here it is done by hand."""
+
+import pytest
+
+from forewarn.scoring import HOUR, score_forecasts
+from stream.records import Forecast, ObjectRef
+
+
+def forecast(hour: float, value: float, *left: float | None, name: str = "n1") -> Forecast:
+    p10, p50, p90 = (None if each is None else each * HOUR for each in left or (None,) * 3)
+    return Forecast(
+        cluster="c",
+        object=ObjectRef("Node", "", name),
+        resource="disk",
+        at=hour * HOUR,
+        value=value,
+        limit=100.0,
+        unit="bytes",
+        p10=p10,
+        p50=p50,
+        p90=p90,
+    )
+
+
+def test_a_crossing_inside_the_band_comes_true_and_its_error_is_relative_to_what_was_left() -> None:
+    scores = score_forecasts([forecast(0, 50, 8, 12, 20), forecast(10, 100, 0, 0, 0)])
+    assert (scores.crossings, scores.resolved, scores.came_true) == (1, 1, 1)
+    assert scores.median_error["6-24h"] == pytest.approx(0.2)
+    assert (scores.foreseen, scores.longest_lead) == (1, 10 * HOUR)
+
+
+def test_a_crossing_outside_the_band_is_resolved_but_not_true() -> None:
+    scores = score_forecasts([forecast(0, 50, 1, 2, 3), forecast(10, 100, 0, 0, 0)])
+    assert (scores.resolved, scores.came_true, scores.coverage) == (1, 0, 0.0)
+
+
+def test_growth_that_stops_counts_against_us_once_the_band_has_passed() -> None:
+    scores = score_forecasts([forecast(0, 50, 1, 2, 3), forecast(10, 50)])
+    assert (scores.resolved, scores.came_true, scores.open) == (1, 0, 0)
+
+
+def test_an_open_band_is_judged_by_nobody() -> None:
+    scores = score_forecasts([forecast(0, 50, 1, 2, None), forecast(10, 50)])
+    assert (scores.resolved, scores.open) == (0, 1)
+
+
+def test_a_series_that_was_full_from_the_start_could_not_be_foreseen() -> None:
+    scores = score_forecasts([forecast(0, 100, 0, 0, 0), forecast(1, 100, 0, 0, 0)])
+    assert (scores.crossings, scores.forecasts) == (0, 0)
+
+
+def test_a_second_life_after_a_clean_up_is_judged_by_itself() -> None:
+    history = [
+        forecast(0, 50, 8, 10, 12),
+        forecast(10, 100, 0, 0, 0),
+        forecast(11, 40, 3, 4, 6),
+        forecast(15, 100, 0, 0, 0),
+    ]
+    scores = score_forecasts(history)
+    assert (scores.crossings, scores.came_true) == (2, 2)
+
+
+def test_two_series_do_not_mix() -> None:
+    scores = score_forecasts([forecast(0, 50, 8, 10, 12), forecast(10, 100, 0, 0, 0, name="other")])
+    assert (scores.series, scores.crossings, scores.open) == (2, 0, 1)
+
+
+def test_no_forecast_gives_no_figure() -> None:
+    scores = score_forecasts([])
+    assert scores.coverage is None
+    assert scores.longest_lead is None
