@@ -10,5 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from models.base import Bank
+from models.restarts import RestartBank
+from models.share import ShareBank
 
-BANKS: Final[Mapping[str, Callable[[int], Bank]]] = {}
+BANKS: Final[Mapping[str, Callable[[int], Bank]]] = {
+    "restarts": RestartBank,
+    "share": ShareBank,
+}

@@ -12,6 +12,6 @@ class ChangeSettings:
     """When a change is worth a word."""
 
     stuck_after: float | None = 10 * _MINUTE
-    """`rollout-stuck` after so many seconds without progress (Kubernetes' own default); None: off."""
+    """`rollout-stuck` after so many seconds without progress, Kubernetes' default; None: off."""
     images_kept: int = 10
     """Revisions whose images are remembered, to recognise a rollback."""

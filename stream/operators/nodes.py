@@ -16,7 +16,7 @@ class NodeSettings:
     pressure_after: float | None = 0.0
     """`node-pressure` after so many seconds of memory, disk or PID pressure."""
     taint_after: float | None = 5 * _MINUTE
-    """`node-taint` after so many seconds; taints of cordons and of Kubernetes itself do not count."""
+    """`node-taint` after so many seconds; a cordon's and Kubernetes' own taints do not count."""
     flapping_transitions: int | None = 3
     """`node-ready-flapping` from so many changes of Ready within `flapping_window`."""
     flapping_window: float = 15 * _MINUTE
