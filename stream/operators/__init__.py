@@ -11,6 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from stream.operators.base import Operator
+from stream.operators.changes import Changes
+from stream.operators.nodes import Nodes
 from stream.operators.settings import OperatorSettings
 
-OPERATORS: Final[Mapping[str, Callable[[OperatorSettings], Operator]]] = {}
+OPERATORS: Final[Mapping[str, Callable[[OperatorSettings], Operator]]] = {
+    "nodes": lambda settings: Nodes(settings.nodes),
+    "changes": lambda settings: Changes(settings.changes),
+}

@@ -1,8 +1,45 @@
-"""Changes of workloads: releases, scalings, configuration, and rollouts that do not finish."""
+"""Changes of workloads: releases, scalings, configuration, and rollouts that do not finish.
+
+Most incidents follow a change, so every change becomes evidence: what, from which value to which,
+by whom, in which revision, and whether it goes back to images that ran before (a rollback). One
+rule fires by itself: a rollout that Kubernetes calls stuck, or that makes no progress for ten
+minutes. Replica counts go to the time-series store whenever they change.
+
+Guarantees: a record known already, or older than what is known, changes nothing. Values of
+environment variables are never repeated, only their paths. A deleted workload is forgotten.
+
+Left to others: which incident a change explains (`alerting`).
+"""
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from stream.operators import episode
+from stream.operators.agenda import Agenda
+from stream.operators.base import Output
+from stream.operators.conclude import conclude, span
+from stream.operators.episode import Episode
+from stream.operators.nodes import newer, read_time
+from stream.operators.shelf import Shelf
+from stream.records import (
+    DeploymentChange,
+    DeploymentInput,
+    Finding,
+    Gap,
+    ObjectRef,
+    Operation,
+    Part,
+    Point,
+    Severity,
+)
+from stream.topics import DEPLOYMENTS
 
 _MINUTE = 60.0
 
@@ -15,3 +52,348 @@ class ChangeSettings:
     """`rollout-stuck` after so many seconds without progress, Kubernetes' default; None: off."""
     images_kept: int = 10
     """Revisions whose images are remembered, to recognise a rollback."""
+
+
+_RULE: Final = "rollout-stuck"
+_GRID: Final = 15.0  # seconds between two times at which timers are looked at
+_TEMPLATE: Final = "/spec/template"
+_REPLICAS: Final = "/spec/replicas"
+_PARTS: Final = 12  # operations that one finding spells out
+_LONGEST: Final = 160  # characters of one value
+
+
+class _Workload(msgspec.Struct, array_like=True):
+    """What is known of one workload."""
+
+    cluster: str
+    ref: ObjectRef
+    uid: str
+    version: str
+    at: float
+    images: tuple[str, ...] = ()
+    earlier: list[tuple[str, ...]] = []  # images of former revisions, the oldest first
+    revision: str = ""
+    generation: int = 0
+    rollout: str = ""
+    desired: int | None = None
+    actual: int | None = None
+    updated: int | None = None
+    ready: int | None = None
+    episodes: dict[str, Episode] = {}
+    due: float | None = None
+
+
+class Changes:
+    """The operator `changes`."""
+
+    name: Final = "changes"
+    topic: Final = DEPLOYMENTS
+
+    def __init__(self, settings: ChangeSettings) -> None:
+        self._settings = settings
+        self._workloads: Shelf[_Workload] = Shelf("workloads", _Workload)
+        self._agenda = Agenda(_GRID)
+        self._now = -math.inf
+
+    def on_records(self, records: Sequence[DeploymentInput]) -> Sequence[Output]:
+        """Learn from changes, gaps and ticks."""
+        out: list[Output] = []
+        for record in records:
+            if record.at > self._now:
+                self._now = record.at
+                while (due := self._agenda.take(record.at)) is not None:
+                    for key in due[1]:
+                        self._look(key, due[0], out)
+            if isinstance(record, DeploymentChange):
+                self._observe(record, out)
+            elif isinstance(record, Gap):
+                out.append(self._gap(record))
+        return out
+
+    def _observe(self, record: DeploymentChange, out: list[Output]) -> None:
+        ref = record.workload
+        key = f"{record.cluster}/{ref.namespace}/{ref.kind}/{ref.name}"
+        known = self._workloads.get(key)
+        if known is not None and known.uid == record.uid:
+            news = newer(record.resource_version, record.at, known.version, known.at)
+            if not (news or record.type == "deleted"):
+                return
+        elif record.type == "deleted":
+            return  # one that was never known, or that has a successor
+        else:
+            if known is not None:
+                self._end(known, "replaced", out)
+            known = None
+        workload = known or _Workload(
+            record.cluster, ref, record.uid, record.resource_version, record.at
+        )
+        if record.type == "deleted":
+            self._end(workload, "deleted", out)
+            text = f"{ref} deleted{_by(record)}"
+            out.append(self._evidence("workload-deleted", record, text))
+            self._workloads.drop(key)
+            return
+        if record.type != "known":
+            out.extend(self._changes(workload, record))
+        self._take_over(workload, record, out)
+        self._workloads.put(key, workload)
+        self._schedule(key, workload, self._now)
+
+    def _changes(self, workload: _Workload, record: DeploymentChange) -> list[Finding]:
+        """Return the evidence in one record: at most a release, a scaling and a configuration."""
+        ref, who = record.workload, _by(record)
+        if record.type == "added":
+            images = ", ".join(record.images)
+            text = f"{ref} created with {images}{who}" if images else f"{ref} created{who}"
+            return [self._evidence("release", record, text, action="created", image=images)]
+        out = []
+        template = [op for op in record.operations if op.path.startswith(_TEMPLATE)]
+        if template:
+            out.append(self._release(workload, record, template))
+        scale = [op for op in record.operations if op.path == _REPLICAS]
+        if scale:
+            by = _scaled_by(record)
+            text = f"{ref} scaled {_value(scale[0].old)} → {_value(scale[0].new)}{who}"
+            out.append(self._evidence("scale", record, text, _spell(scale), by=by))
+        rest = [op for op in record.operations if op not in template and op not in scale]
+        if rest:
+            what = ", ".join(sorted({op.path for op in rest})[:3])
+            text = f"{ref} configured: {what}{who}"
+            out.append(self._evidence("config-change", record, text, _spell(rest)))
+        return out
+
+    def _release(
+        self, workload: _Workload, record: DeploymentChange, template: list[Operation]
+    ) -> Finding:
+        back = record.images != workload.images and record.images in workload.earlier
+        moved = [op for op in template if op.path.endswith("/image")]
+        if moved:
+            what = ", ".join(f"{_value(op.old)} → {_value(op.new)}" for op in moved[:3])
+        elif record.images != workload.images and workload.images:
+            what = f"{', '.join(workload.images)} → {', '.join(record.images)}"
+        else:
+            paths = sorted({op.path.removeprefix(_TEMPLATE) for op in template})
+            what = ", ".join(paths[:3])
+        verb = "rolled back" if back else "released"
+        text = f"{record.workload} {verb}: {what}{_by(record)}"
+        labels = {
+            "image": ", ".join(record.images),
+            "action": "rollback" if back else "release",
+            "limits": "changed" if any("/resources/" in op.path for op in template) else "",
+            "env": "changed" if any("/env" in op.path for op in template) else "",
+        }
+        return self._evidence("release", record, text, _spell(template), **labels)
+
+    def _take_over(self, workload: _Workload, record: DeploymentChange, out: list[Output]) -> None:
+        counts = (record.replicas_desired, record.replicas_actual, record.replicas_ready)
+        if counts != (workload.desired, workload.actual, workload.ready):
+            out.extend(self._point(record))
+        progress = (
+            record.generation != workload.generation
+            or record.rollout != workload.rollout
+            or (record.replicas_updated or 0) > (workload.updated or 0)
+            or (record.replicas_ready or 0) > (workload.ready or 0)
+        )
+        if record.images != workload.images:
+            if workload.images:
+                kept = [images for images in workload.earlier if images != workload.images]
+                workload.earlier = [*kept, workload.images][-self._settings.images_kept :]
+            workload.images = record.images
+        workload.version, workload.at = record.resource_version, record.at
+        workload.revision = record.revision or workload.revision
+        workload.generation, workload.rollout = record.generation, record.rollout
+        workload.desired, workload.actual = record.replicas_desired, record.replicas_actual
+        workload.updated, workload.ready = record.replicas_updated, record.replicas_ready
+        pending = workload.episodes.get(_RULE)
+        stuck = record.rollout == "stuck"
+        if progress and not stuck and pending is not None:
+            if pending.firing:
+                pending.gone = record.at  # it moves again: resolved, and waited for anew
+                return
+            pending.since = record.at
+        episode.observe(
+            workload.episodes, _RULE, stuck or record.rollout == "progressing", record.at
+        )
+
+    def _look(self, key: str, at: float, out: list[Output]) -> None:
+        workload = self._workloads.get(key)
+        if workload is None:
+            return
+        workload.due = None
+        match episode.step(workload.episodes, _RULE, at, self._after(workload), 0.0):
+            case "firing":
+                out.append(self._fire(workload))
+            case "resolved":
+                out.append(self._resolve(workload, f"rollout {workload.rollout or 'over'}"))
+                if workload.rollout in {"progressing", "stuck"}:
+                    episode.observe(workload.episodes, _RULE, True, at)
+        self._workloads.put(key, workload)
+        self._schedule(key, workload, at)
+
+    def _after(self, workload: _Workload) -> float:
+        """Return how long to wait: not at all when Kubernetes has waited its own deadline."""
+        if self._settings.stuck_after is None:
+            return math.inf
+        return 0.0 if workload.rollout == "stuck" else self._settings.stuck_after
+
+    def _schedule(self, key: str, workload: _Workload, now: float) -> None:
+        due = episode.due(workload.episodes, _RULE, self._after(workload), 0.0)
+        if due is not None and due < math.inf:
+            workload.due = self._agenda.put(key, due, now=now)
+
+    def _fire(self, workload: _Workload) -> Finding:
+        since = workload.episodes[_RULE].since
+        ready, desired = workload.ready or 0, workload.desired or 0
+        return conclude(
+            _RULE,
+            "firing",
+            workload.cluster,
+            workload.ref,
+            at=self._now,
+            since=since,
+            summary=f"{workload.ref} does not roll out: {ready} of {desired} pods ready",
+            severity=Severity.WARNING,
+            because=(
+                Part("rollout", workload.rollout, f"Kubernetes calls it {workload.rollout}"),
+                Part("lasted", self._now - since, f"no progress for {span(self._now - since)}"),
+                Part("updated", float(workload.updated or 0), f"{workload.updated} pods updated"),
+                Part("ready", float(ready), f"{ready} of {desired} pods ready"),
+            ),
+            labels={
+                "alertname": "KubeDeploymentRolloutStuck",
+                "revision": workload.revision,
+                "image": ", ".join(workload.images),
+            },
+        )
+
+    def _resolve(self, workload: _Workload, why: str) -> Finding:
+        return conclude(
+            _RULE,
+            "resolved",
+            workload.cluster,
+            workload.ref,
+            at=self._now,
+            since=self._now,
+            summary=f"{workload.ref}: {why}",
+        )
+
+    def _end(self, workload: _Workload, why: str, out: list[Output]) -> None:
+        if (stuck := workload.episodes.pop(_RULE, None)) is not None and stuck.firing:
+            out.append(self._resolve(workload, why))
+
+    def _evidence(
+        self,
+        rule: str,
+        record: DeploymentChange,
+        summary: str,
+        because: tuple[Part, ...] = (),
+        **labels: str,
+    ) -> Finding:
+        cause = record.change_cause
+        if cause:
+            because = (*because, Part("change_cause", cause, f"change-cause: {cause}"))
+        who = {"manager": record.manager, "user": record.user, "revision": record.revision}
+        return conclude(
+            rule,
+            "evidence",
+            record.cluster,
+            record.workload,
+            at=self._now,
+            since=record.at,
+            summary=summary,
+            because=because,
+            labels={**who, **labels},
+        )
+
+    def _gap(self, gap: Gap) -> Finding:
+        lasted = gap.at - gap.since
+        return conclude(
+            "gap",
+            "evidence",
+            gap.cluster,
+            ObjectRef("Cluster", "", gap.cluster),
+            at=self._now,
+            since=gap.since,
+            summary=f"{gap.resource} may have been missed for {span(lasted)}: {gap.reason}",
+            because=(Part("lasted", lasted, f"for {span(lasted)}"),),
+            labels={"resource": gap.resource, "reason": gap.reason},
+        )
+
+    def _point(self, record: DeploymentChange) -> list[Point]:
+        counts = {
+            "desired": record.replicas_desired,
+            "actual": record.replicas_actual,
+            "ready": record.replicas_ready,
+            "updated": record.replicas_updated,
+            "max": record.replicas_max,
+        }
+        fields = {name: float(count) for name, count in counts.items() if count is not None}
+        tags = (
+            ("cluster", record.cluster),
+            ("namespace", record.workload.namespace),
+            ("workload", record.workload.name),
+            ("workload_kind", record.workload.kind),
+        )
+        return [Point("deployment_replicas", tags, fields, self._now)] if fields else []
+
+    def snapshot(self) -> Mapping[str, bytes]:
+        """Return the changed pages of workloads, and event time."""
+        return {"time": msgspec.msgpack.encode(self._now), **self._workloads.snapshot()}
+
+    def restore(self, pages: Mapping[str, bytes]) -> None:
+        """Become what the pages say.
+
+        Raises
+        ------
+        Corrupt
+            A page cannot be read.
+        """
+        self._now = read_time(pages)
+        self._workloads.restore(pages)
+        self._agenda.clear()
+        for key, workload in self._workloads:
+            if workload.due is not None:
+                self._agenda.put(key, workload.due)
+
+
+def _by(record: DeploymentChange) -> str:
+    who = record.user or record.manager
+    return f" by {who}" if who else ""
+
+
+def _scaled_by(record: DeploymentChange) -> str:
+    """Return who scales: an autoscaler, a person, or another controller.
+
+    The horizontal pod autoscaler lives in kube-controller-manager and writes under that name.
+    """
+    who = f"{record.user} {record.manager}".lower()
+    if "horizontal" in who or "keda" in who or "kube-controller-manager" in who:
+        return "hpa"
+    if record.manager.startswith(("kubectl", "oc", "k9s", "Mozilla")) or (
+        record.user and not record.user.startswith("system:")
+    ):
+        return "person"
+    return "controller"
+
+
+def _value(text: str) -> str:
+    """Return a JSON text as a person would write it, cut to a line."""
+    try:
+        value = json.loads(text) if text else "nothing"
+    except ValueError:
+        value = text
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+
+
+def _spell(operations: Sequence[Operation]) -> tuple[Part, ...]:
+    parts = []
+    for op in operations[:_PARTS]:
+        if "/env" in op.path:
+            text = f"{op.path} changed"  # its value may be a secret
+        else:
+            text = f"{op.path}: {_value(op.old)} → {_value(op.new)}"
+        parts.append(Part(op.op, op.path, text))
+    if (more := len(operations) - _PARTS) > 0:
+        parts.append(Part("more", float(more), f"and {more} more"))
+    return tuple(parts)
