@@ -167,6 +167,10 @@ class Bus(Protocol):
         """Return messages from `offset` on without any group; None where there is none."""
         ...
 
+    async def start_offsets(self, topic: str) -> Sequence[int]:
+        """Return, per partition, the oldest offset that is kept: where `read` may begin."""
+        ...
+
     async def end_offsets(self, topic: str) -> Sequence[int]:
         """Return, per partition, the offset that the next message will get."""
         ...
