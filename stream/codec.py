@@ -44,6 +44,9 @@ from stream.topics import (
 
 _T = TypeVar("_T")
 
+# What the bare decoders raise: text that is not UTF-8 is no DecodeError.
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
+
 _pack: Final = msgspec.msgpack.Encoder().encode
 _json: Final = msgspec.json.Encoder(order="deterministic").encode
 
@@ -62,7 +65,7 @@ _DECODERS: Final[dict[str, Callable[[bytes], Any]]] = {
 def decoder(topic: str) -> Callable[[bytes], Any]:
     """Return the bare decoder of `topic`, for hot loops.
 
-    It raises `msgspec.DecodeError`; `decode` is the same with our own error.
+    It raises one of `UNREADABLE`; `decode` is the same with our own error.
     """
     return _DECODERS[topic]
 
@@ -77,7 +80,7 @@ def decode(topic: str, value: bytes) -> Any:
     """
     try:
         return _DECODERS[topic](value)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Rejected(f"not a record of topic {topic!r}: {error}") from error
 
 
