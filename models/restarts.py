@@ -6,10 +6,9 @@ a window is then the tail of a negative binomial: a workload that restarts daily
 a burst than one that never did, and one about which nothing is known lies between. Constant time
 and 24 bytes a row.
 
-What is learned is what has *left* the longest window: a burst never excuses itself. Time spent in
-an alert counts a tenth, for restarts and exposure alike, so an incident is hardly learned as usual.
-
-Left to others: which restarts count at all, and a workload's `k` (`stream.operators.restarts`).
+Left to others: which restarts count at all, how much (one in an alert a tenth, so an incident is
+hardly learned as usual), that they are learned only once they have left the longest window (a burst
+never excuses itself), and a workload's `k` (`stream.operators.restarts`).
 `models.restarts_reference` is the same in scalars.
 
 References
@@ -74,25 +73,23 @@ class RestartBank:
         """Return the live arrays by name."""
         return {"counts": self._counts, "exposure": self._exposure, "until": self._until}
 
-    def learn_many(self, rows: Rows, counts: Floats, times: Floats, weights: Floats) -> None:
+    def learn_many(self, rows: Rows, counts: Floats, times: Floats) -> None:
         """Learn that up to `times` there were `counts` more restarts than was known so far.
 
         Parameters
         ----------
-        rows, counts, times, weights : (n,)
-            Distinct rows; restarts since the row's last time; Unix seconds; how much this span
-            counts, 0 to 1. A first call only starts the clock: its counts are learned, but no
-            exposure. A time before the last adds counts and no exposure; what is not finite is
-            skipped.
+        rows, counts, times : (n,)
+            Distinct rows; restarts since the row's last time, weighted; Unix seconds. A first call
+            starts the clock: its counts are learned, but no exposure. A time before the last adds
+            counts and no exposure; what is not finite is skipped.
         """
-        good = finite(counts, times, weights)
+        good = finite(counts, times)
         rows, counts, times = rows[good], counts[good], times[good]
-        weights = weights[good]
         until = self._until[rows]
         days = np.where(np.isnan(until), 0.0, np.maximum(times - until, 0.0) / DAY)
         keep = np.exp2(-days / HALF_LIFE)
-        self._counts[rows] = self._counts[rows] * keep + weights * counts
-        self._exposure[rows] = self._exposure[rows] * keep + weights * LIFETIME * (1.0 - keep)
+        self._counts[rows] = self._counts[rows] * keep + counts
+        self._exposure[rows] = self._exposure[rows] * keep + LIFETIME * (1.0 - keep)
         self._until[rows] = np.fmax(until, times)
 
     def credit_many(self, rows: Rows, counts: Floats, days: Floats) -> None:

@@ -19,14 +19,14 @@ class RestartRate:
         self.exposure = 0.0
         self.until: float | None = None
 
-    def learn_one(self, count: float, time: float, weight: float) -> None:
+    def learn_one(self, count: float, time: float) -> None:
         """Learn that up to `time` there were `count` more restarts than was known so far."""
-        if not (math.isfinite(count) and math.isfinite(time) and math.isfinite(weight)):
+        if not (math.isfinite(count) and math.isfinite(time)):
             return
         days = 0.0 if self.until is None else max(time - self.until, 0.0) / DAY
         keep = 2.0 ** (-days / HALF_LIFE)
-        self.counts = self.counts * keep + weight * count
-        self.exposure = self.exposure * keep + weight * LIFETIME * (1.0 - keep)
+        self.counts = self.counts * keep + count
+        self.exposure = self.exposure * keep + LIFETIME * (1.0 - keep)
         self.until = time if self.until is None else max(self.until, time)
 
     def credit_one(self, count: float, days: float) -> None:

@@ -21,12 +21,13 @@ from typing import Final
 
 import msgspec
 
+from stream.checkpoint import PagedValue
 from stream.operators import episode
 from stream.operators.agenda import Agenda
 from stream.operators.base import Output
 from stream.operators.conclude import conclude, span
 from stream.operators.episode import Episode
-from stream.operators.nodes import newer, read_time
+from stream.operators.nodes import newer
 from stream.operators.shelf import Shelf
 from stream.records import (
     DeploymentChange,
@@ -94,6 +95,7 @@ class Changes:
         self._workloads: Shelf[_Workload] = Shelf("workloads", _Workload)
         self._agenda = Agenda(_GRID)
         self._now = -math.inf
+        self._time = PagedValue("time", float, lambda: self._now, self._set_time)
 
     def on_records(self, records: Sequence[DeploymentInput]) -> Sequence[Output]:
         """Learn from changes, gaps and ticks."""
@@ -338,7 +340,7 @@ class Changes:
 
     def snapshot(self) -> Mapping[str, bytes]:
         """Return the changed pages of workloads, and event time."""
-        return {"time": msgspec.msgpack.encode(self._now), **self._workloads.snapshot()}
+        return {**self._time.snapshot(), **self._workloads.snapshot()}
 
     def restore(self, pages: Mapping[str, bytes]) -> None:
         """Become what the pages say.
@@ -348,12 +350,15 @@ class Changes:
         Corrupt
             A page cannot be read.
         """
-        self._now = read_time(pages)
+        self._time.restore(pages)
         self._workloads.restore(pages)
         self._agenda.clear()
         for key, workload in self._workloads:
             if workload.due is not None:
                 self._agenda.put(key, workload.due)
+
+    def _set_time(self, now: float | None) -> None:
+        self._now = -math.inf if now is None else now
 
 
 def _by(record: DeploymentChange) -> str:

@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from stream.errors import Corrupt
+from stream.checkpoint import PagedValue
 from stream.operators import episode
 from stream.operators.agenda import Agenda
 from stream.operators.base import Output
@@ -121,6 +121,7 @@ class Nodes:
         self._nodes: Shelf[_Node] = Shelf("nodes", _Node)
         self._agenda = Agenda(_GRID)
         self._now = -math.inf
+        self._time = PagedValue("time", float, lambda: self._now, self._set_time)
         self._rules: Final = {
             "node-not-ready": (settings.not_ready_after, settings.ready_for),
             "node-pressure": (settings.pressure_after, settings.pressure_gone_for),
@@ -317,7 +318,7 @@ class Nodes:
 
     def snapshot(self) -> Mapping[str, bytes]:
         """Return the changed pages of nodes, and event time."""
-        return {"time": msgspec.msgpack.encode(self._now), **self._nodes.snapshot()}
+        return {**self._time.snapshot(), **self._nodes.snapshot()}
 
     def restore(self, pages: Mapping[str, bytes]) -> None:
         """Become what the pages say.
@@ -327,26 +328,15 @@ class Nodes:
         Corrupt
             A page cannot be read.
         """
-        self._now = read_time(pages)
+        self._time.restore(pages)
         self._nodes.restore(pages)
         self._agenda.clear()
         for key, node in self._nodes:
             if node.due is not None:
                 self._agenda.put(key, node.due)
 
-
-def read_time(pages: Mapping[str, bytes]) -> float:
-    """Return the event time in the page ``time``; none: before all time.
-
-    Raises
-    ------
-    Corrupt
-        It cannot be read.
-    """
-    try:
-        return msgspec.msgpack.decode(pages["time"], type=float) if "time" in pages else -math.inf
-    except msgspec.DecodeError as error:
-        raise Corrupt(f"page 'time' cannot be read: {error}") from error
+    def _set_time(self, now: float | None) -> None:
+        self._now = -math.inf if now is None else now
 
 
 def _foreign(taints: Iterable[str]) -> tuple[str, ...]:

@@ -13,8 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 
-import msgspec
-
+from stream.checkpoint import pack, unpack
 from stream.errors import Corrupt
 
 _V = TypeVar("_V")
@@ -38,8 +37,7 @@ class Shelf(Generic[_V]):
         self._count = pages
         self._pages: list[dict[str, _V]] = [{} for _ in range(pages)]
         self._dirty: set[int] = set()
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decode: Any = msgspec.msgpack.Decoder(tuple[int, dict[str, type_]])  # type: ignore[valid-type]
+        self._type: Any = tuple[int, dict[str, type_]]  # type: ignore[valid-type]
 
     def __len__(self) -> int:
         return sum(map(len, self._pages))
@@ -70,9 +68,7 @@ class Shelf(Generic[_V]):
     def snapshot(self) -> dict[str, bytes]:
         """Return the pages that changed since the last `snapshot` or `restore`."""
         out = {
-            f"{self._name}/{number:02d}": self._encode(
-                (_VERSION, dict(sorted(self._pages[number].items())))
-            )
+            f"{self._name}/{number}": pack((_VERSION, dict(sorted(self._pages[number].items()))))
             for number in sorted(self._dirty)
         }
         self._dirty.clear()
@@ -88,14 +84,11 @@ class Shelf(Generic[_V]):
         """
         self._dirty.clear()
         for number in range(self._count):
-            name = f"{self._name}/{number:02d}"
+            name = f"{self._name}/{number}"
             self._pages[number] = {}
             if (page := pages.get(name)) is None:
                 continue
-            try:
-                version, values = self._decode.decode(page)
-            except msgspec.DecodeError as error:
-                raise Corrupt(f"page {name!r} cannot be read: {error}") from error
+            version, values = unpack(name, page, self._type)
             if version != _VERSION:
                 raise Corrupt(f"page {name!r} is of version {version}, this is {_VERSION}")
             self._pages[number] = values
