@@ -49,6 +49,7 @@ LEVEL_NOISE: Final = 3.6e-3
 SLOPE_NOISE: Final = np.array([5.18e-5, 5.18e-3])
 SAMPLE_HOURS: Final = 1 / 12  # denser samples share the weight of one five-minute sample
 WINSOR: Final = 6.0  # standard deviations
+OUTLIER: Final = 3.0  # standard deviations, as far as the noise variance believes in them
 STEP_COUNT: Final = 3
 STEP_SECONDS: Final = 600.0
 STEP_SLOPE_VARIANCE: Final = 0.0144  # (0.12 %/h)²: after a step the slope may be learnt anew
@@ -304,9 +305,11 @@ class GrowthBank:
         share = r * np.maximum(1.0, SAMPLE_HOURS / dt)
         k0, k1 = p00 / (p00 + share), p01 / (p00 + share)
         held = np.clip(error, -bound, bound)
-        surprise = np.minimum(error[:, 0] ** 2, WINSOR * WINSOR * variance[:, 0])
+        excess = np.minimum(error * error, OUTLIER * OUTLIER * variance) - p00
+        # The better of both filters: a ramp that the calm one cannot follow is no noise.
+        surprise = np.minimum(excess[:, 0], excess[:, 1])
         rate = 1 - np.exp(-np.minimum(hours, 0.5) / NOISE_HOURS)
-        learnt = np.maximum(NOISE_FLOOR, noise + rate * (surprise - p00[:, 0] - noise))
+        learnt = np.maximum(NOISE_FLOOR, noise + rate * (surprise - noise))
 
         new_slope = np.where(step, slope, slope + k1 * held)
         state["level"][rows] = np.where(step, values[:, None], level + k0 * held)
@@ -314,7 +317,7 @@ class GrowthBank:
         state["p11"][rows] = np.where(step, np.maximum(p11, STEP_SLOPE_VARIANCE), p11 - k1 * p01)
         state["p01"][rows] = np.where(step, 0.0, p01 - k0 * p01)
         state["p00"][rows] = np.where(step, r, p00 - k0 * p00)
-        state["noise"][rows] = np.where(step[:, 0], noise, learnt)
+        state["noise"][rows] = np.where(step.any(axis=1), noise, learnt)
         state["run"][rows] = np.where(step, 0, np.clip(run, -100, 100))
         state["run_start"][rows] = run_start
         runaway: Floats = np.ascontiguousarray(new_slope[:, 1])

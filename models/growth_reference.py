@@ -25,6 +25,7 @@ from models.growth import (
     LIVES_KEPT,
     NOISE_FLOOR,
     NOISE_HOURS,
+    OUTLIER,
     PEAK_HOURS,
     SAMPLE_HOURS,
     SLOPE_NOISE,
@@ -54,8 +55,8 @@ class Trend:
 
     def learn_one(
         self, time: float, value: float, hours: float, noise: float
-    ) -> tuple[float, float, bool]:
-        """Update; return winsorised squared error, predicted level variance, and if it stepped."""
+    ) -> tuple[float, bool]:
+        """Update; return the squared error beyond the level's own variance, and if it stepped."""
         dt, r, q = hours, noise, self.slope_noise
         self.level += self.slope * dt
         self.p00 += 2 * dt * self.p01 + dt**2 * self.p11 + LEVEL_NOISE * r * dt + q * r * dt**3 / 3
@@ -82,7 +83,7 @@ class Trend:
             self.p11 -= k1 * self.p01
             self.p01 -= k0 * self.p01
             self.p00 -= k0 * self.p00
-        return min(error**2, WINSOR**2 * variance), predicted, stepped
+        return min(error**2, OUTLIER**2 * variance) - predicted, stepped
 
 
 class GrowthReference:
@@ -152,11 +153,11 @@ class GrowthReference:
     def _onward(self, time: float, value: float) -> bool:
         hours = (time - self.time) / HOUR
         calm, runaway = self.trends
-        surprise, predicted, stepped = calm.learn_one(time, value, hours, self.noise)
-        runaway.learn_one(time, value, hours, self.noise)
-        if not stepped:
+        one, calm_stepped = calm.learn_one(time, value, hours, self.noise)
+        two, runaway_stepped = runaway.learn_one(time, value, hours, self.noise)
+        if not (calm_stepped or runaway_stepped):
             rate = 1 - math.exp(-min(hours, 0.5) / NOISE_HOURS)
-            self.noise = max(NOISE_FLOOR, self.noise + rate * (surprise - predicted - self.noise))
+            self.noise = max(NOISE_FLOOR, self.noise + rate * (min(one, two) - self.noise))
 
         middle = median([value, self.last, self.last_but_one])
         if middle >= self.peak:
