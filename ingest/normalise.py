@@ -1,0 +1,287 @@
+"""Facts → records: the one path that a tape and a live cluster share.
+
+A `Normaliser` remembers per cluster what joins facts (`ingest.seen`, `ingest.workloads`) and drops
+what was said before. Rules:
+
+- Same uid at the same resourceVersion, or the same sample of a node again: a duplicate. Versions
+  are compared for equality only, as Kubernetes promises no more before 1.35.
+- A fact whose `at` runs back is late: counted, and used as it is.
+- LIST resets nothing: what is known and unchanged is a duplicate, what changed is MODIFIED.
+- DELETED gives a record with ``deleted=True`` and the object's last state.
+- BOOKMARK gives nothing. ERROR gives a `Gap` since the last fact of that resource: 410 means
+  "expired", anything else goes by its own reason.
+
+Guaranteed: records are a function of the facts alone, in order; `feed` raises nothing but
+`Rejected`, for the one object that it was given, and leaves its memory whole. Bounded memory. Left
+to others: places and dead letters, ticks (`ingest.intake`), the bus.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
+
+from ingest.events import event_record, reference_of
+from ingest.facts import KINDS, Fact
+from ingest.nodes import node_record
+from ingest.objects import READ_ERRORS, Event, Metadata, Node, Pod, ReplicaSet, Status, identify
+from ingest.owners import root_of_pod, root_of_reference, root_of_replicaset
+from ingest.pods import pod_record
+from ingest.samples import Metrics, Summary
+from ingest.seen import PodSeen, Seen
+from ingest.usage import metrics_record, summary_record
+from ingest.workloads import Workload, Workloads
+from stream.errors import Rejected
+from stream.records import AnyInput, Gap, NodeMetricsRecord
+
+_VERSIONS: Final = 262_144  # uids whose last version is remembered per cluster; some 60 MB
+_GONE: Final = 410  # HTTP: the wanted resourceVersion is no longer kept
+
+_T = TypeVar("_T")
+
+
+class Stats(msgspec.Struct):
+    """Counts of one resource; they only ever rise."""
+
+    seen: int = 0
+    records: int = 0
+    duplicates: int = 0
+    late: int = 0
+    rejected: int = 0
+
+
+class _Cluster:
+    """What one cluster has shown."""
+
+    def __init__(self, ignore: frozenset[str]) -> None:
+        self.seen = Seen()
+        self.workloads = Workloads(ignore=ignore)
+        self.versions: OrderedDict[str, str] = OrderedDict()
+        self.newest = float("-inf")  # at of the newest fact
+        self.heard: dict[str, float] = {}  # resource → at of its newest fact
+
+    def remember(self, uid: str, version: str) -> None:
+        """Keep the last version of an object."""
+        self.versions[uid] = version
+        self.versions.move_to_end(uid)
+        if len(self.versions) > _VERSIONS:
+            self.versions.popitem(last=False)
+
+
+class Normaliser:
+    """Turns facts into records, in order.
+
+    Parameters
+    ----------
+    ignore
+        Paths of workloads whose changes are never reported, such as ``/spec/replicas``.
+
+    Attributes
+    ----------
+    stats
+        Counts by resource.
+    """
+
+    def __init__(self, *, ignore: frozenset[str] = frozenset()) -> None:
+        self._ignore = ignore
+        self._clusters: dict[str, _Cluster] = {}
+        self.stats: dict[str, Stats] = {kind: Stats() for kind in KINDS}
+
+    def feed(self, fact: Fact) -> list[AnyInput]:
+        """Return the records that this fact gives: none, or one.
+
+        Some 9 µs for a pod of 4.6 KB, 4 µs for an Event.
+
+        Raises
+        ------
+        Rejected
+            The object cannot be read; nothing was remembered of it.
+        """
+        cluster = self._clusters.get(fact.cluster)
+        if cluster is None:
+            cluster = self._clusters[fact.cluster] = _Cluster(self._ignore)
+        stats = self.stats[fact.resource]
+        stats.seen += 1
+        if fact.at < cluster.newest:
+            stats.late += 1
+        else:
+            cluster.newest = fact.at
+            cluster.seen.expire(fact.at)
+        try:
+            record = self._record(cluster, fact, stats)
+        except Rejected:
+            stats.rejected += 1
+            raise
+        cluster.heard[fact.resource] = fact.at
+        if record is None:
+            return []
+        stats.records += 1
+        return [record]
+
+    def _record(self, cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+        if fact.type == "BOOKMARK":
+            return None
+        if fact.type == "ERROR":
+            return _gap(cluster, fact)
+        return _READERS[fact.resource](cluster, fact, stats)
+
+
+def _read(decode: Callable[[msgspec.Raw], _T], fact: Fact) -> _T:
+    try:
+        return decode(fact.object)
+    except READ_ERRORS as error:
+        raise Rejected(f"not an object of {fact.resource}: {error}") from error
+
+
+def _version(metadata: Metadata, fact: Fact) -> str:
+    """Return what tells two facts of one object apart, "" where nothing does."""
+    version = metadata.resource_version
+    # A deletion may carry the version of the last change.
+    return f"{version} deleted" if version and fact.type == "DELETED" else version
+
+
+def _pod(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+    pod = _read(_read_pod, fact)
+    metadata = pod.metadata
+    version = _version(metadata, fact)
+    if version and cluster.versions.get(metadata.uid) == version:
+        stats.duplicates += 1
+        return None
+    deleted = fact.type == "DELETED"
+    known = cluster.seen.owned_pod(metadata.uid)
+    workload = known.workload if known is not None else root_of_pod(metadata, cluster.seen)
+    record = pod_record(fact.cluster, fact.at, pod, workload, deleted=deleted)
+    cluster.remember(metadata.uid, version)
+    cluster.seen.saw_pod(
+        PodSeen(
+            record.uid,
+            record.namespace,
+            record.pod,
+            workload,
+            record.node,
+            record.containers,
+            deleted,
+        ),
+        fact.at,
+    )
+    return record
+
+
+def _event(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+    event = _read(_read_event, fact)
+    metadata = event.metadata
+    version = _version(metadata, fact)
+    if version and cluster.versions.get(metadata.uid) == version:
+        stats.duplicates += 1
+        return None
+    node = event.source.host if event.source is not None else ""
+    workload = root_of_reference(reference_of(event), cluster.seen, node)
+    deleted = fact.type == "DELETED"
+    record = event_record(fact.cluster, fact.at, event, workload, deleted=deleted)
+    cluster.remember(metadata.uid, version)
+    return record
+
+
+def _node(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+    node = _read(_read_node, fact)
+    metadata = node.metadata
+    version = _version(metadata, fact)
+    if version and cluster.versions.get(metadata.uid) == version:
+        stats.duplicates += 1
+        return None
+    deleted = fact.type == "DELETED"
+    record = node_record(fact.cluster, fact.at, node, deleted=deleted)
+    cluster.remember(metadata.uid, version)
+    cluster.seen.saw_node(record.node, record.allocatable, record.capacity, deleted=deleted)
+    return record
+
+
+def _workload(kind: str) -> _Reader:
+    def read(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+        workload = _read(_read_workload, fact)
+        metadata = workload.metadata
+        version = _version(metadata, fact)
+        if version and cluster.versions.get(metadata.uid) == version:
+            stats.duplicates += 1
+            return None
+        try:
+            record = cluster.workloads.change(fact.cluster, fact.at, kind, fact.type, workload)
+        except READ_ERRORS as error:  # its spec is read in there
+            raise Rejected(f"not an object of {fact.resource}: {error}") from error
+        cluster.remember(metadata.uid, version)
+        return record
+
+    return read
+
+
+def _replicaset(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+    metadata = _read(_read_replicaset, fact).metadata
+    identify(metadata)
+    version = _version(metadata, fact)
+    if version and cluster.versions.get(metadata.uid) == version:
+        stats.duplicates += 1
+        return None
+    root = root_of_replicaset(metadata)
+    cluster.seen.saw_replicaset(metadata.uid, root, fact.at, deleted=fact.type == "DELETED")
+    cluster.remember(metadata.uid, version)
+    return None
+
+
+def _summary(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+    summary = _read(_read_summary, fact)
+    record = summary_record(fact.cluster, fact.at, summary, fact.node, cluster.seen)
+    return _unless_repeated(cluster, record, f"summary {record.node}", stats)
+
+
+def _metrics(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+    metrics = _read(_read_metrics, fact)
+    record = metrics_record(fact.cluster, fact.at, metrics, fact.node, cluster.seen)
+    what = f"metrics {metrics.metadata.namespace}/{metrics.metadata.name}"
+    return _unless_repeated(cluster, record, what, stats)
+
+
+def _unless_repeated(
+    cluster: _Cluster, record: NodeMetricsRecord, what: str, stats: Stats
+) -> NodeMetricsRecord | None:
+    version = repr(record.at)  # a sample has no version but its time
+    if cluster.versions.get(what) == version:
+        stats.duplicates += 1
+        return None
+    cluster.remember(what, version)
+    return record
+
+
+def _gap(cluster: _Cluster, fact: Fact) -> Gap:
+    try:
+        status = _read_status(fact.object)
+    except READ_ERRORS:
+        status = Status()  # that something was missed is known all the same
+    reason = "expired" if status.code == _GONE else (status.reason or "error").lower()
+    since = cluster.heard.get(fact.resource, fact.at)
+    return Gap(fact.cluster, fact.at, fact.resource, min(since, fact.at), reason)
+
+
+_Reader: TypeAlias = Callable[[_Cluster, Fact, Stats], AnyInput | None]
+_READERS: Final[dict[str, _Reader]] = {
+    "pods": _pod,
+    "events": _event,
+    "nodes": _node,
+    "deployments": _workload("Deployment"),
+    "statefulsets": _workload("StatefulSet"),
+    "daemonsets": _workload("DaemonSet"),
+    "replicasets": _replicaset,
+    "summary": _summary,
+    "metrics": _metrics,
+}
+
+_read_pod: Final = msgspec.json.Decoder(Pod).decode
+_read_event: Final = msgspec.json.Decoder(Event).decode
+_read_node: Final = msgspec.json.Decoder(Node).decode
+_read_workload: Final = msgspec.json.Decoder(Workload).decode
+_read_replicaset: Final = msgspec.json.Decoder(ReplicaSet).decode
+_read_summary: Final = msgspec.json.Decoder(Summary).decode
+_read_metrics: Final = msgspec.json.Decoder(Metrics).decode
+_read_status: Final = msgspec.json.Decoder(Status).decode
