@@ -1,9 +1,9 @@
 """State as pages and back: what an operator's `snapshot` and `restore` are made of.
 
-The rows of a bank are cut into pages of `PAGE_ROWS`; a page is written when one of its rows was
-touched since the last snapshot, whole, and its bytes depend on nothing but the content: not on the
-capacity, not on how often the process was restarted. So two tasks that have seen the same records
-have the same pages, which is how a replay is proven (`stream.runtime.Task.state_hash`).
+The rows of a bank are cut into pages of `PAGE_ROWS` (fewer where rows are long). A page is written
+whole when one of its rows was touched since the last snapshot, and its bytes depend on nothing but
+the content: not on the capacity, not on how often the process was restarted. So two tasks that have
+seen the same records have the same pages, which proves a replay (`stream.runtime.Task.state_hash`).
 
 Every page carries a digest of the state's schema (names, dtypes, trailing shapes of the arrays). A
 program with another model refuses old pages as `Corrupt` instead of reading them as something else.
@@ -24,6 +24,7 @@ Left to others: which rows exist (`stream.columns`), where pages go and with whi
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
@@ -35,24 +36,26 @@ from models.base import Bank, Rows
 from stream.errors import Corrupt
 
 PAGE_ROWS: Final = 1024  # at 100–300 bytes a row a page is 100–300 kB: a millisecond to write
+_PAGE_BYTES: Final = 1 << 19  # half of what a Kafka message may have by default
 
 _T = TypeVar("_T")
 
 
 class DirtyPages:
-    """Which pages were touched since the last snapshot. Grows by itself."""
+    """Which pages of `rows` rows were touched since the last snapshot. Grows by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int = PAGE_ROWS) -> None:
+        self._rows = rows
         self._flags = np.zeros(64, np.bool_)
 
     def touch(self, rows: Rows) -> None:  # (n,)
         """Mark the pages of `rows`."""
         if rows.size == 0:
             return
-        last = int(rows.max()) // PAGE_ROWS
+        last = int(rows.max()) // self._rows
         if last >= self._flags.size:
             self._flags = np.concatenate([self._flags, np.zeros(last + 1, np.bool_)])
-        self._flags[rows // PAGE_ROWS] = True
+        self._flags[rows // self._rows] = True
 
     def take(self) -> list[int]:
         """Return the marked page numbers, ascending, and unmark them."""
@@ -75,7 +78,8 @@ class PagedBank:
     def __init__(self, name: str, bank: Bank) -> None:
         self._name = name
         self._bank = bank
-        self._dirty = DirtyPages()
+        self._rows = _rows_per_page(bank.arrays())
+        self._dirty = DirtyPages(self._rows)
 
     def reserve(self, rows: int) -> None:
         """Let the bank have room for `rows` rows, in whole pages."""
@@ -104,14 +108,17 @@ class PagedBank:
             self._fill(number, page)
 
     def _page(self, number: int) -> bytes:
-        self.reserve((number + 1) * PAGE_ROWS)
-        rows = _rows_of_page(number)
+        rows = self._slice(number)
         arrays = self._bank.arrays()
         columns = {name: _little(array[rows]).tobytes() for name, array in sorted(arrays.items())}
         return pack((_schema(arrays), columns))
 
+    def _slice(self, number: int) -> slice:
+        self.reserve((number + 1) * self._rows)
+        return slice(number * self._rows, (number + 1) * self._rows)
+
     def _fill(self, number: int, page: bytes) -> None:
-        self.reserve((number + 1) * PAGE_ROWS)
+        rows = self._slice(number)
         arrays = self._bank.arrays()
         where = f"{self._name}/{number}"
         schema, columns = unpack(where, page, tuple[bytes, dict[str, bytes]])
@@ -121,7 +128,7 @@ class PagedBank:
                 "that wrote it, or start under a new application name and rebuild from the inputs"
             )
         for name, array in arrays.items():
-            target = array[_rows_of_page(number)]
+            target = array[rows]
             target[...] = np.frombuffer(columns[name], _little(array[:0]).dtype).reshape(
                 target.shape
             )
@@ -195,8 +202,13 @@ def unpack(name: str, page: bytes, type_: Any) -> Any:
         ) from error
 
 
-def _rows_of_page(number: int) -> slice:
-    return slice(number * PAGE_ROWS, (number + 1) * PAGE_ROWS)
+def _rows_per_page(arrays: Mapping[str, NDArray[Any]]) -> int:
+    """Return a power of two, a function of the schema alone, so that the pages are."""
+    size = sum(array.itemsize * math.prod(array.shape[1:]) for array in arrays.values())
+    rows = PAGE_ROWS
+    while rows > 1 and rows * size > _PAGE_BYTES:
+        rows //= 2
+    return rows
 
 
 def _little(array: NDArray[Any]) -> NDArray[Any]:
