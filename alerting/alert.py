@@ -65,12 +65,13 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     expected_at: float | None = None
     score: float = 0.0
     because: tuple[Part, ...] = ()
+    flapping: bool = False  # changes too often; held as firing until it has been quiet
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """What an incident is suspected to come from, with the odds and the fact behind it."""
 
-    kind: str  # "release" | "node" | "oom" | "image" | "drain" | …
+    kind: str  # "release" | "config-change" | "node" | "oom" | "image" | … | "unknown"
     odds: float  # share among the suspected causes and "unknown", 0–1
     text: str  # "release of shop/checkout, image v41 → v42, by kubectl, 3 min before"
     at: float
@@ -96,6 +97,9 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...] = ()
     timeline: tuple[Part, ...] = ()  # value = event time; at most the last 50
     notifications: int = 0  # how many were put on the outbox
+    first_expected_at: float | None = None  # what the first prediction said
+    came_true_at: float | None = None  # when what was predicted happened
+    merged_into: str = ""  # id of the incident that explains this one and has taken its alerts
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
