@@ -50,13 +50,14 @@ class Problem(NamedTuple):
     """One thing that is wrong, with its place; prints as one line."""
 
     file: str
-    place: Place
+    place: Place | None  # None: not in a file, such as a variable of the environment
     path: str  # "alerting.receivers[2].slack"; "" for the text as a whole
     message: str
     hint: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.place.line}:{self.place.column}: "
+        where = f"{self.file}:{self.place.line}:{self.place.column}: " if self.place else ""
+        where = where or f"{self.file}: "
         path = f"{self.path}: " if self.path else ""
         return f"{where}{path}{self.message}" + (f" (hint: {self.hint})" if self.hint else "")
 
