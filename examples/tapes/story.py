@@ -93,10 +93,6 @@ class Story:
         """Print a line with the hour."""
         print(f"  h{self.pace.hour():05.2f} {text}", flush=True)
 
-    def note(self, truth: Truth) -> None:
-        """Keep a label."""
-        self.truths.append(truth)
-
     async def kubectl(self, *arguments: str) -> None:
         """Run the real kubectl, as a person would."""
         process = await asyncio.create_subprocess_exec(
@@ -142,7 +138,7 @@ class Story:
 
     def _note_deaths(self) -> None:
         end = time.time()
-        self.note(
+        self.truths.append(
             Truth(
                 "canary-unhealthy",
                 "benign",
@@ -153,7 +149,7 @@ class Story:
             )
         )
         kills = self._moments("ledger", "OOMKilled")
-        self.note(
+        self.truths.append(
             Truth(
                 "ledger-leak",
                 "incident",
@@ -165,7 +161,7 @@ class Story:
                 kills,
             )
         )
-        self.note(
+        self.truths.append(
             Truth(
                 "ticker-exits-0",
                 "benign",
@@ -194,7 +190,7 @@ class Story:
         await self.pace.until(5.0)
         self.say("rollback of shop/checkout")
         await self.kubectl("rollout", "undo", "deployment/checkout", "-n", "shop")
-        self.note(
+        self.truths.append(
             Truth(
                 "checkout-v42",
                 "incident",
@@ -217,7 +213,7 @@ class Story:
         self.say(f"good release of {workload.namespace}/{workload.name}: {workload.version}")
         await self.release(workload)
         await self.pace.wait(1200)
-        self.note(
+        self.truths.append(
             Truth(
                 f"{workload.name}-{workload.version}",
                 "benign",
@@ -281,7 +277,7 @@ class Story:
         what = f"scaled to {replicas} by {manager}"
         place = f"{workload.kind} {workload.namespace}/{workload.name}"
         end = now + 600 / self.pace.factor
-        self.note(
+        self.truths.append(
             Truth(
                 f"{workload.name}-scale-{replicas}-{int(self.pace.hour())}",
                 "benign",
@@ -302,7 +298,7 @@ class Story:
         while hour < LENGTH:
             await self.pace.until(hour)
             if hour < 0.5:
-                self.note(
+                self.truths.append(
                     Truth(
                         "report-jobs",
                         "benign",
@@ -330,7 +326,7 @@ class Story:
         await self.pace.until(21.0)
         self.say("uncordon of node-2")
         await self.kubectl("uncordon", "node-2")
-        self.note(
+        self.truths.append(
             Truth(
                 "drain-node-2",
                 "benign",
@@ -356,7 +352,7 @@ class Story:
         message = f"Node node-5 has been rebooted, boot id: {kubelet.boot}"
         await kubelet.come_up()
         await kubelet.say("Warning", "Rebooted", message)
-        self.note(
+        self.truths.append(
             Truth(
                 "reboot-node-5",
                 "benign",
@@ -384,7 +380,7 @@ class Story:
         await kubelet.say(
             "Warning", "Rebooted", f"Node node-1 has been rebooted, boot id: {kubelet.boot}"
         )
-        self.note(
+        self.truths.append(
             Truth(
                 "node-1-down",
                 "incident",
@@ -424,7 +420,7 @@ class Story:
             "Normal", "NodeHasNoDiskPressure", "Node node-4 status is now: NodeHasNoDiskPressure"
         )
         note = f"evicted: {', '.join(f'{w.namespace}/{w.name}' for w in victims)}"
-        self.note(
+        self.truths.append(
             Truth(
                 "node-4-disk",
                 "incident",
@@ -474,7 +470,7 @@ class Story:
             content=MERGE,
             manager="kubectl",
         )
-        self.note(
+        self.truths.append(
             Truth(
                 "batcher-quota",
                 "incident",

@@ -438,10 +438,12 @@ def truths(census: Census) -> list[Document]:
     ]
 
 
-def read_lines(tape: Path) -> Iterator[bytes]:
-    """Yield the lines of a zstd tape."""
+def read_recorded(tape: Path) -> Iterator[bytes]:
+    """Yield the recorded lines, not the samples; a finished tape is thus a source too."""
     with zstandard.open(tape, "rb") as file:
-        yield from io.BufferedReader(file, 1 << 20)
+        for line in io.BufferedReader(file, 1 << 20):
+            if b'"resource":"summary"' not in line[:80]:
+                yield line
 
 
 def main() -> None:
@@ -455,14 +457,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
 
-    census = take_census(read_lines(arguments.source), GRACE * arguments.factor)
+    census = take_census(read_recorded(arguments.source), GRACE * arguments.factor)
     print(f"{len(census.residents)} pods on {len(census.nodes)} nodes", flush=True)
     usage = Usage(census, arguments.seed)
     extra = samples(census, usage, arguments.period, "demo")
     compressor = zstandard.ZstdCompressor(level=19)
     count = 0
     with zstandard.open(arguments.output, "wb", cctx=compressor) as out:
-        for count, line in enumerate(merge(read_lines(arguments.source), extra), 1):
+        for count, line in enumerate(merge(read_recorded(arguments.source), extra), 1):
             out.write(line)
             if count % 10_000 == 0:
                 print(f"merged {count} lines", flush=True)

@@ -30,6 +30,16 @@ def stretch() -> Any:
 
 
 @pytest.fixture(scope="session")
+def recorder() -> Any:
+    return load("recorder")
+
+
+@pytest.fixture(scope="session")
+def pods_module() -> Any:
+    return load("pods")
+
+
+@pytest.fixture(scope="session")
 def census() -> Any:
     return load("census")
 

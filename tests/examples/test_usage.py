@@ -6,6 +6,7 @@ looked at in test_demo_tape.py.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -54,7 +55,7 @@ def killed(app: str, life: int) -> dict[str, Any]:
 
 @pytest.fixture
 def lines() -> list[bytes]:
-    """A leak killed at hour 6, its next life; a steady pod deleted at hour 3; a node down 8 to 9."""
+    """A leak killed at hour 6, its next life; a pod deleted at hour 3; a node down from 8 to 9."""
     return [
         fact(0, "nodes", "LIST", node("True")),
         fact(0, "pods", "LIST", running("leak", 1, 0)),
@@ -126,7 +127,7 @@ def test_cpu_time_is_the_integral_of_cores_and_starts_again_with_the_container(
         for entry in sample["object"]["pods"]
         if entry["podRef"]["name"] == "leak-0"
     ]
-    for (life, before), (next_life, after) in zip(seen, seen[1:], strict=False):
+    for (life, before), (next_life, after) in itertools.pairwise(seen):
         assert after > before if life == next_life else after < before
 
 
