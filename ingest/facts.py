@@ -35,7 +35,7 @@ Type: TypeAlias = Literal["LIST", "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "E
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 TYPES: Final[tuple[str, ...]] = get_args(Type)
 
-_YEAR_2100: Final = 4_102_444_800.0  # later than this is milliseconds or nonsense
+YEAR_2100: Final = 4_102_444_800.0  # later than this is milliseconds or nonsense
 # A dead letter travels as JSON with its bytes in base64: 4/3 of this stays under the bus's 1 MiB.
 KEPT: Final = 760 * 1024  # bytes
 _RELAXED: Final = json.JSONDecoder()  # accepts NaN and Infinity, which Go's encoder cannot write
@@ -55,7 +55,7 @@ class Fact(msgspec.Struct, gc=False):
         Where a sample was taken; "" for watched objects.
     """
 
-    at: Annotated[float, msgspec.Meta(ge=0, lt=_YEAR_2100)]
+    at: Annotated[float, msgspec.Meta(ge=0, lt=YEAR_2100)]
     cluster: str
     resource: Kind
     type: Type

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from ingest.facts import Fact, dead_letter, split
 from ingest.normalise import Normaliser
 from ingest.publish import Publisher
+from ingest.reading import AnyFact
 from stream.bus import Outgoing
 from stream.errors import Rejected
 from stream.records import DeadLetter
@@ -39,7 +42,7 @@ class Intake:
         self._messages: list[Outgoing] = []
         self._dead_letters: list[DeadLetter] = []
 
-    def offer(self, fact: Fact, place: str, original: bytes = b"") -> None:
+    def offer(self, fact: AnyFact, place: str, original: bytes = b"") -> None:
         """Take one fact, or a whole list as one fact.
 
         Parameters
@@ -47,21 +50,27 @@ class Intake:
         place
             Where it came from, for its dead letter: "tape demo.tape.zst line 12".
         original
-            The bytes for its dead letter; its object where there are none.
+            The bytes for its dead letter; the fact itself where there are none.
         """
         ticks = self.publisher.advance(fact.cluster, fact.at)
         if ticks:
             self._messages += ticks
         if fact.at > self.event_time:
             self.event_time = fact.at
-        for one in split(fact):
-            try:
-                records = self.normaliser.feed(one)
-            except Rejected as error:
-                self.reject(place, str(error), original or bytes(one.object))
-                continue
-            for record in records:
-                self._messages.append(self.publisher.message(record))
+        if isinstance(fact, Fact) and fact.type in ("LIST", "SAMPLE"):
+            for one in split(fact):
+                self._feed(one, place, original)
+        else:
+            self._feed(fact, place, original)
+
+    def _feed(self, fact: AnyFact, place: str, original: bytes) -> None:
+        try:
+            records = self.normaliser.feed(fact)
+        except Rejected as error:
+            self.reject(place, str(error), original or msgspec.json.encode(fact))
+            return
+        for record in records:
+            self._messages.append(self.publisher.message(record))
 
     def reject(self, place: str, error: str, original: bytes, cut: int = 0) -> None:
         """Take what is no fact at all."""

@@ -20,16 +20,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from ingest.events import event_record, reference_of
-from ingest.facts import KINDS, Fact
+from ingest.facts import KINDS
 from ingest.nodes import node_record
 from ingest.objects import READ_ERRORS, Event, Metadata, Node, Pod, ReplicaSet, Status, identify
 from ingest.owners import root_of_pod, root_of_reference, root_of_replicaset
 from ingest.pods import pod_record
+from ingest.reading import AnyFact
 from ingest.samples import Metrics, Summary
 from ingest.seen import PodSeen, Seen
 from ingest.usage import metrics_record, summary_record
@@ -90,7 +91,7 @@ class Normaliser:
         self._clusters: dict[str, _Cluster] = {}
         self.stats: dict[str, Stats] = {kind: Stats() for kind in KINDS}
 
-    def feed(self, fact: Fact) -> list[AnyInput]:
+    def feed(self, fact: AnyFact) -> list[AnyInput]:
         """Return the records that this fact gives: none, or one.
 
         Some 9 µs for a pod of 4.6 KB, 4 µs for an Event.
@@ -121,7 +122,7 @@ class Normaliser:
         stats.records += 1
         return [record]
 
-    def _record(self, cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+    def _record(self, cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
         if fact.type == "BOOKMARK":
             return None
         if fact.type == "ERROR":
@@ -129,21 +130,24 @@ class Normaliser:
         return _READERS[fact.resource](cluster, fact, stats)
 
 
-def _read(decode: Callable[[msgspec.Raw], _T], fact: Fact) -> _T:
+def _read(decode: Callable[[msgspec.Raw], _T], fact: AnyFact) -> _T:
+    content: Any = fact.object
+    if type(content) is not msgspec.Raw:
+        return cast(_T, content)  # `ingest.reading` has read it into the same Struct
     try:
-        return decode(fact.object)
+        return decode(content)
     except READ_ERRORS as error:
         raise Rejected(f"not an object of {fact.resource}: {error}") from error
 
 
-def _version(metadata: Metadata, fact: Fact) -> str:
+def _version(metadata: Metadata, fact: AnyFact) -> str:
     """Return what tells two facts of one object apart, "" where nothing does."""
     version = metadata.resource_version
     # A deletion may carry the version of the last change.
     return f"{version} deleted" if version and fact.type == "DELETED" else version
 
 
-def _pod(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+def _pod(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
     pod = _read(_read_pod, fact)
     metadata = pod.metadata
     version = _version(metadata, fact)
@@ -170,7 +174,7 @@ def _pod(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
     return record
 
 
-def _event(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+def _event(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
     event = _read(_read_event, fact)
     metadata = event.metadata
     version = _version(metadata, fact)
@@ -185,7 +189,7 @@ def _event(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
     return record
 
 
-def _node(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+def _node(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
     node = _read(_read_node, fact)
     metadata = node.metadata
     version = _version(metadata, fact)
@@ -200,7 +204,7 @@ def _node(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
 
 
 def _workload(kind: str) -> _Reader:
-    def read(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+    def read(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
         workload = _read(_read_workload, fact)
         metadata = workload.metadata
         version = _version(metadata, fact)
@@ -217,7 +221,7 @@ def _workload(kind: str) -> _Reader:
     return read
 
 
-def _replicaset(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+def _replicaset(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
     metadata = _read(_read_replicaset, fact).metadata
     identify(metadata)
     version = _version(metadata, fact)
@@ -230,13 +234,13 @@ def _replicaset(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
     return None
 
 
-def _summary(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+def _summary(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
     summary = _read(_read_summary, fact)
     record = summary_record(fact.cluster, fact.at, summary, fact.node, cluster.seen)
     return _unless_repeated(cluster, record, f"summary {record.node}", stats)
 
 
-def _metrics(cluster: _Cluster, fact: Fact, stats: Stats) -> AnyInput | None:
+def _metrics(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
     metrics = _read(_read_metrics, fact)
     record = metrics_record(fact.cluster, fact.at, metrics, fact.node, cluster.seen)
     what = f"metrics {metrics.metadata.namespace}/{metrics.metadata.name}"
@@ -254,17 +258,17 @@ def _unless_repeated(
     return record
 
 
-def _gap(cluster: _Cluster, fact: Fact) -> Gap:
+def _gap(cluster: _Cluster, fact: AnyFact) -> Gap:
     try:
-        status = _read_status(fact.object)
-    except READ_ERRORS:
+        status = _read(_read_status, fact)
+    except Rejected:
         status = Status()  # that something was missed is known all the same
     reason = "expired" if status.code == _GONE else (status.reason or "error").lower()
     since = cluster.heard.get(fact.resource, fact.at)
     return Gap(fact.cluster, fact.at, fact.resource, min(since, fact.at), reason)
 
 
-_Reader: TypeAlias = Callable[[_Cluster, Fact, Stats], AnyInput | None]
+_Reader: TypeAlias = Callable[[_Cluster, AnyFact, Stats], AnyInput | None]
 _READERS: Final[dict[str, _Reader]] = {
     "pods": _pod,
     "events": _event,

@@ -13,15 +13,15 @@ Left to others: the root owner (`ingest.owners`), duplicates and memory (`ingest
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from ingest.objects import (
-    Amounts,
     ContainerSpec,
-    ContainerState,
     ContainerStatus,
     Pod,
     RawCondition,
+    Resources,
     identify,
 )
 from ingest.owners import generation_of
@@ -30,9 +30,7 @@ from ingest.times import observed_at, seconds
 from stream.records import Condition, Container, ObjectRef, PodRecord
 
 _LONGEST_MESSAGE: Final = 1024  # characters of a termination message
-_NO_STATE: Final = ContainerState()
 _NO_STATUS: Final = ContainerStatus(name="")
-_NO_AMOUNTS: Final = Amounts()
 
 
 def pod_record(
@@ -48,8 +46,8 @@ def pod_record(
     metadata, spec, status = pod.metadata, pod.spec, pod.status
     identify(metadata)
     containers = [
-        *_containers(spec.init_containers, status.init_container_statuses, init=True),
-        *_containers(spec.containers, status.container_statuses, init=False),
+        *_containers(spec.init_containers, status.init_container_statuses, True),
+        *_containers(spec.containers, status.container_statuses, False),
     ]
     conditions = conditions_of(status.conditions)
     created_at = seconds(metadata.creation_timestamp)
@@ -105,57 +103,79 @@ def conditions_of(raw: list[RawCondition] | None) -> tuple[Condition, ...]:
 
 
 def _containers(
-    specs: list[ContainerSpec] | None, statuses: list[ContainerStatus] | None, *, init: bool
+    specs: list[ContainerSpec] | None, statuses: list[ContainerStatus] | None, init: bool
 ) -> list[Container]:
     if not specs:
         return []
-    by_name = {status.name: status for status in statuses or ()}
+    by_name = {status.name: status for status in statuses} if statuses else {}
     return [_container(spec, by_name.get(spec.name, _NO_STATUS), init) for spec in specs]
 
 
 def _container(spec: ContainerSpec, status: ContainerStatus, init: bool) -> Container:
-    state = status.state or _NO_STATE
-    word, reason, exit_code, started, finished, message = "", None, None, None, None, None
-    if state.running is not None:
-        word, started = "running", state.running.started_at
-    elif state.terminated is not None:
-        now = state.terminated
-        word, reason, exit_code = "terminated", now.reason, now.exit_code
-        started, finished, message = now.started_at, now.finished_at, now.message
-    elif state.waiting is not None:
-        word, reason = "waiting", state.waiting.reason
+    word = reason = last_reason = message = ""
+    exit_code = started_at = finished_at = None
+    last_exit_code = last_signal = last_started_at = last_finished_at = None
+    state = status.state
+    if state is not None:
+        if state.running is not None:
+            word, started_at = "running", seconds(state.running.started_at)
+        elif state.terminated is not None:
+            ended = state.terminated
+            word, reason, exit_code = "terminated", ended.reason or "", ended.exit_code
+            started_at, finished_at = seconds(ended.started_at), seconds(ended.finished_at)
+            message = ended.message or ""
+        elif state.waiting is not None:
+            word, reason = "waiting", state.waiting.reason or ""
     last = status.last_state.terminated if status.last_state is not None else None
-    limits, requests = _amounts(spec, status)
+    if last is not None:
+        last_reason, last_exit_code, last_signal = last.reason or "", last.exit_code, last.signal
+        last_started_at, last_finished_at = seconds(last.started_at), seconds(last.finished_at)
+        message = message or last.message or ""
     return Container(
         spec.name,
         spec.image,
         status.restart_count,
         status.ready,
         word,
-        reason or "",
+        reason,
         exit_code,
-        seconds(started),
-        seconds(finished),
-        (last.reason or "") if last is not None else "",
-        last.exit_code if last is not None else None,
-        last.signal if last is not None else None,
-        seconds(last.started_at) if last is not None else None,
-        seconds(last.finished_at) if last is not None else None,
-        amount(limits.memory),
-        amount(limits.cpu),
-        amount(requests.memory),
-        amount(requests.cpu),
+        started_at,
+        finished_at,
+        last_reason,
+        last_exit_code,
+        last_signal,
+        last_started_at,
+        last_finished_at,
+        *_sizes(spec.resources, status.resources),
         init,
-        (message or (last.message if last is not None else None) or "")[:_LONGEST_MESSAGE],
+        message[:_LONGEST_MESSAGE],
     )
 
 
-def _amounts(spec: ContainerSpec, status: ContainerStatus) -> tuple[Amounts, Amounts]:
-    wanted, actual = spec.resources, status.resources
-    if actual is None:
-        actual = wanted
-    if actual is None:
-        return _NO_AMOUNTS, _NO_AMOUNTS
-    limits = actual.limits or (wanted.limits if wanted is not None else None)
-    requests = actual.requests or (wanted.requests if wanted is not None else None)
-    return limits or _NO_AMOUNTS, requests or _NO_AMOUNTS
+_Sizes = tuple[float | None, float | None, float | None, float | None]
+
+
+def _sizes(wanted: Resources | None, actual: Resources | None) -> _Sizes:
+    """Return memory and cpu limit, memory and cpu request: in force, else as wanted."""
+    limits = (actual.limits if actual is not None else None) or (
+        wanted.limits if wanted is not None else None
+    )
+    requests = (actual.requests if actual is not None else None) or (
+        wanted.requests if wanted is not None else None
+    )
+    return _amounts(
+        limits.memory if limits is not None else None,
+        limits.cpu if limits is not None else None,
+        requests.memory if requests is not None else None,
+        requests.cpu if requests is not None else None,
+    )
+
+
+@lru_cache(maxsize=8192)  # distinct quadruples, about as many as containers in templates; 2 MB
+def _amounts(
+    memory_limit: str | float | None,
+    cpu_limit: str | float | None,
+    memory_request: str | float | None,
+    cpu_request: str | float | None,
+) -> _Sizes:
+    return amount(memory_limit), amount(cpu_limit), amount(memory_request), amount(cpu_request)

@@ -13,8 +13,8 @@ last tick (an Event that was told late). Clocks of clusters are apart. Left to o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from ingest.times import CLOCK_SKEW
 from stream.bus import Outgoing
@@ -42,17 +42,32 @@ from stream.topics import (
 
 _Headers = tuple[tuple[str, bytes], ...]
 
-# One shared tuple per type: a message costs no header of its own.
-TOPICS: Final[dict[type[AnyInput], tuple[str, _Headers]]] = {
-    PodRecord: (PODS, (("schema", b"pod.v1"),)),
-    EventRecord: (EVENTS, (("schema", b"event.v1"),)),
-    NodeMetricsRecord: (NODE_METRICS, (("schema", b"nodemetrics.v1"),)),
-    NodeRecord: (NODE_METRICS, (("schema", b"node.v1"),)),
-    DeploymentChange: (DEPLOYMENTS, (("schema", b"deploymentchange.v1"),)),
-    Gap: (DEPLOYMENTS, (("schema", b"gap.v1"),)),
+_Subject = Callable[[Any], ObjectRef]  # whom a record's key names
+
+
+def _workload(record: PodRecord | EventRecord | DeploymentChange) -> ObjectRef:
+    return record.workload
+
+
+def _node(record: NodeMetricsRecord | NodeRecord) -> ObjectRef:
+    return ObjectRef("Node", "", record.node)
+
+
+def _source(record: Gap) -> ObjectRef:
+    return ObjectRef("Gap", "", record.resource)
+
+
+# Topic, subject and headers: one shared tuple per type, so a message has no header of its own.
+ROUTES: Final[dict[type[AnyInput], tuple[str, _Subject, _Headers]]] = {
+    PodRecord: (PODS, _workload, (("schema", b"pod.v1"),)),
+    EventRecord: (EVENTS, _workload, (("schema", b"event.v1"),)),
+    NodeMetricsRecord: (NODE_METRICS, _node, (("schema", b"nodemetrics.v1"),)),
+    NodeRecord: (NODE_METRICS, _node, (("schema", b"node.v1"),)),
+    DeploymentChange: (DEPLOYMENTS, _workload, (("schema", b"deploymentchange.v1"),)),
+    Gap: (DEPLOYMENTS, _source, (("schema", b"gap.v1"),)),
 }
 _TICK: Final[_Headers] = (("schema", b"tick.v1"),)
-_ROUTES: Final = 65_536  # keys remembered; some 20 MB, emptied when full
+_KEYS: Final = 65_536  # keys remembered; some 20 MB, emptied when full
 
 
 class Publisher:
@@ -131,11 +146,11 @@ class Publisher:
 
     def message(self, record: AnyInput) -> Outgoing:
         """Return the message of one record."""
-        topic, headers = TOPICS[type(record)]
-        subject = (record.cluster, _subject(record))
+        topic, subject_of, headers = ROUTES[type(record)]
+        subject = (record.cluster, subject_of(record))
         route = self._routes.get(subject)
         if route is None:
-            if len(self._routes) >= _ROUTES:
+            if len(self._routes) >= _KEYS:
                 self._routes.clear()
             key = key_of(*subject)
             route = self._routes[subject] = (key, partition_of(key, self._partitions))
@@ -144,14 +159,3 @@ class Publisher:
 
     def _grid(self, at: float) -> float:
         return math.floor(at / self._tick_seconds) * self._tick_seconds
-
-
-def _subject(record: AnyInput) -> ObjectRef:
-    """Return whom a record's key names."""
-    if isinstance(record, PodRecord | EventRecord | DeploymentChange):
-        return record.workload
-    if isinstance(record, NodeMetricsRecord | NodeRecord):
-        return ObjectRef("Node", "", record.node)
-    if isinstance(record, Gap):
-        return ObjectRef("Gap", "", record.resource)
-    raise TypeError(f"{type(record).__name__} has no key of its own")

@@ -101,13 +101,13 @@ class TapeWriter:
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from ingest.facts import fact_of
+    >>> from ingest.facts import fact_of, read_fact
     >>> from ingest.tape import TapeReader
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "demo.tape.zst")
     ...     with TapeWriter(path) as tape:
     ...         tape.write(fact_of(1.0, "prod", "pods", "BOOKMARK", {"kind": "Pod"}))
-    ...     [(line.number, line.fact.cluster) for line in TapeReader([path]) if line.fact]
+    ...     [(line.number, line.fact.cluster) for line in TapeReader([path], read_fact)]
     [(1, 'prod')]
     """
 

@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ingest.facts import Fact
 from ingest.intake import Intake
+from ingest.reading import AnyFact, read_whole
 from ingest.tape import LINE_LIMIT, TapeReader
 from stream.bus import Outgoing, Position
 from stream.clock import Clock
@@ -85,7 +85,7 @@ class TapeSource:
         chunk_seconds: float | None = None,
         line_limit: int = LINE_LIMIT,
     ) -> None:
-        self._reader = TapeReader(paths, line_limit=line_limit)
+        self._reader = TapeReader(paths, read_whole, line_limit=line_limit)
         self._paths = tuple(paths)
         self._intake = intake
         self._name = name
@@ -142,7 +142,7 @@ class TapeSource:
             self._intake.finish()
         yield self._chunk(done, heads, skipped=done <= mark)
 
-    def _offer(self, fact: Fact, place: str, original: bytes) -> None:
+    def _offer(self, fact: AnyFact, place: str, original: bytes) -> None:
         if self._cluster:
             fact.cluster = self._cluster
         self._intake.offer(fact, place, original)

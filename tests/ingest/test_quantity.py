@@ -111,4 +111,4 @@ def test_any_text_is_a_number_or_rejected(text: str) -> None:
     try:
         assert math.isfinite(quantity(text))
     except Rejected as error:
-        assert "is not a quantity" in str(error)
+        assert "is not a quantity" in str(error)  # noqa: PT017

@@ -145,8 +145,7 @@ async def test_sixty_times_the_speed_takes_a_sixtieth(tape: Path) -> None:
 
     async def watch() -> None:
         chunks = source(tape, chunk_seconds=6.0).chunks()
-        async for chunk in pace(chunks, clock, 60.0):
-            came.append((clock.now(), chunk.event_time))
+        came.extend([(clock.now(), c.event_time) async for c in pace(chunks, clock, 60.0)])
 
     task = asyncio.create_task(watch())
     while not task.done():

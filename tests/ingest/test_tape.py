@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.facts import KEPT, fact_of
+from ingest.facts import KEPT, Fact, fact_of, read_fact
 from ingest.recording import TapeWriter
 from ingest.tape import Line, TapeReader
 from stream.errors import Rejected
@@ -28,13 +28,13 @@ def line(at: float = 1.0, **more: object) -> bytes:
 GOOD = line()
 
 
-def read(folder: Path, text: bytes, **limits: int) -> list[Line]:
+def read(folder: Path, text: bytes, **limits: int) -> list[Line[Fact]]:
     path = folder / "demo.tape"
     path.write_bytes(text)
-    return list(TapeReader([path], **limits))
+    return list(TapeReader([path], read_fact, **limits))
 
 
-def facts(lines: list[Line]) -> int:
+def facts(lines: list[Line[Fact]]) -> int:
     return sum(found.fact is not None for found in lines)
 
 
@@ -45,7 +45,7 @@ def test_what_was_written_is_read_back(tmp_path: Path, name: str) -> None:
         for number in range(3000):
             tape.write(fact_of(number * 0.1, "prod", "pods", "ADDED", {"n": number}, "node-1"))
     assert not path.with_name(name + ".part").exists()
-    reader = TapeReader([path])
+    reader = TapeReader([path], read_fact)
     lines = list(reader)
     assert [found.number for found in lines] == list(range(1, 3001))
     assert all(found.fact and found.fact.node == "node-1" for found in lines)
@@ -61,7 +61,7 @@ def test_a_killed_recorder_leaves_what_it_had_flushed(tmp_path: Path, name: str)
     part = (tmp_path / (name + ".part")).read_bytes()  # nobody closes it
     killed = tmp_path / "killed.tape"
     killed.write_bytes(part)
-    lines = list(TapeReader([killed]))
+    lines = list(TapeReader([killed], read_fact))
     assert [found.fact.at for found in lines if found.fact] == [0.0, 1.0, 2.0, 5.0]
     if name != "demo.tape":
         assert "truncated" in lines[-1].error
@@ -79,7 +79,7 @@ def test_a_tape_is_never_overwritten(tmp_path: Path) -> None:
 def test_pretty_printed_objects_still_take_one_line(tmp_path: Path) -> None:
     with TapeWriter(tmp_path / "demo.tape") as tape:
         tape.write(fact_of(1.0, "prod", "pods", "ADDED", b'{\n "a": "b\\n"\n}'))
-    assert facts(list(TapeReader([tmp_path / "demo.tape"]))) == 1
+    assert facts(list(TapeReader([tmp_path / "demo.tape"], read_fact))) == 1
 
 
 def test_several_tapes_of_any_kind_are_read_in_sequence(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_several_tapes_of_any_kind_are_read_in_sequence(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(text)
     (tmp_path / "b").write_bytes(half + half)  # two frames; the name says nothing
     (tmp_path / "c").write_bytes(gzip.compress(text) + gzip.compress(text))
-    lines = list(TapeReader([tmp_path / "a", tmp_path / "b", tmp_path / "c"]))
+    lines = list(TapeReader([tmp_path / "a", tmp_path / "b", tmp_path / "c"], read_fact))
     assert [(found.tape, found.number) for found in lines] == (
         [("a", n) for n in (1, 2)] + [(t, n) for t in "bc" for n in (1, 2, 3, 4)]
     )
@@ -149,7 +149,7 @@ def test_an_overlong_line_is_reported_with_its_beginning(tmp_path: Path) -> None
     lines = read(tmp_path, b"\n".join([GOOD, huge, GOOD, huge]), line_limit=2 * KEPT)
     assert facts(lines) == 2
     for found in (lines[1], lines[3]):
-        assert "longer than the limit" in found.error
+        assert "longer than line_limit" in found.error
         assert len(found.original) + found.cut == len(huge)
         assert len(found.original) >= KEPT
 
@@ -160,7 +160,7 @@ def test_a_truncated_tape_gives_its_whole_lines(tmp_path: Path, pack: object) ->
     packed = pack(text)  # type: ignore[operator]
     (tmp_path / "cut").write_bytes(packed[: len(packed) * 2 // 3])
     (tmp_path / "next").write_bytes(GOOD)
-    lines = list(TapeReader([tmp_path / "cut", tmp_path / "next"]))
+    lines = list(TapeReader([tmp_path / "cut", tmp_path / "next"], read_fact))
     assert facts(lines) > 1000
     (broken,) = [found for found in lines if found.fact is None]
     assert "truncated" in broken.error
@@ -171,7 +171,7 @@ def test_a_damaged_tape_says_where(tmp_path: Path) -> None:
     packed = bytearray(zstandard.ZstdCompressor(write_checksum=True).compress(GOOD + b"\n"))
     packed[-1] ^= 0xFF
     (tmp_path / "bad").write_bytes(packed)
-    *_, last = TapeReader([tmp_path / "bad"])
+    *_, last = TapeReader([tmp_path / "bad"], read_fact)
     assert "damaged near byte" in last.error
 
 
@@ -183,9 +183,9 @@ def test_what_is_no_tape_is_rejected_at_once(tmp_path: Path) -> None:
         (tmp_path / "empty.tape", "is empty"),
     ):
         with pytest.raises(Rejected, match=hint):
-            TapeReader([path])
+            TapeReader([path], read_fact)
     with pytest.raises(Rejected, match="name at least one"):
-        TapeReader([])
+        TapeReader([], read_fact)
 
 
 @given(
@@ -196,7 +196,7 @@ def test_random_bytes_never_raise(tmp_path_factory: pytest.TempPathFactory, junk
     path = tmp_path_factory.mktemp("junk") / "junk.tape"
     text = head + b"\n".join(junk)
     path.write_bytes(text or b"\n")
-    for found in TapeReader([path], line_limit=64):
+    for found in TapeReader([path], read_fact, line_limit=64):
         assert found.fact is not None or found.error
 
 
@@ -210,5 +210,5 @@ def test_damaged_compression_never_raises(
         damaged = bytearray(packed[: max(1, len(packed) - cut)])
         damaged[flip % len(damaged)] ^= 0x5A
         path.write_bytes(damaged)
-        for found in TapeReader([path]):
+        for found in TapeReader([path], read_fact):
             assert found.fact is not None or found.error
