@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from models.base import Bank
+from models.events import EventBank
 from models.growth import GrowthBank
 from models.restarts import RestartBank
 from models.share import ShareBank
 
 BANKS: Final[Mapping[str, Callable[[int], Bank]]] = {
     "growth": GrowthBank,
+    "events": EventBank,
     "restarts": RestartBank,
     "share": ShareBank,
 }

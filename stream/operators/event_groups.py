@@ -1,0 +1,149 @@
+"""Groups of event candidates: which belong to one trouble, and how far it has come.
+
+A group opens with a candidate and takes in what shares its subject, its node, or its family of
+reasons nearby in time. It keeps the maxima of the evidence, how long it has lasted and which of its
+failing objects were heard of again (progress clears). It is weighed when it has settled: after
+75 s, 150 s, 330 s and 15 min, and every 15 min after that while lines come.
+
+Left to others: what is a candidate (`stream.operators.events`), the weighing (`models.evidence`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from models.evidence import Evidence
+from models.reasons import gravity_of
+from stream.records import ObjectRef
+
+SETTLE: Final = (75.0, 150.0, 330.0, 900.0)  # seconds after opening; hiccups end before the third
+AGAIN: Final = 900.0  # seconds between two looks at an old group
+SAME_NODE: Final = 1200.0  # seconds in which troubles of one node belong together
+SAME_FAMILY: Final = 600.0  # seconds in which troubles of one family do
+WIDE: Final = 6  # subjects from which a group is the cluster's, not a namespace's
+_FAILING: Final = 300  # objects that a group follows
+_SUBJECTS: Final = 500
+_TEMPLATES: Final = 3  # messages that a group quotes
+
+
+class Line(msgspec.Struct, array_like=True):
+    """What one key has said since it was last looked at."""
+
+    cluster: str
+    subject: str
+    ref: ObjectRef
+    reason: str
+    category: str
+    family: str
+    namespace: str
+    node: str
+    template: str
+    count: float = 0.0
+    objects: list[str] = []
+
+
+class Group(msgspec.Struct, array_like=True):
+    """One trouble, as far as events tell."""
+
+    number: int
+    cluster: str
+    ref: ObjectRef  # the subject that opened it
+    opened_at: float
+    last_at: float  # of its newest line
+    candidate_at: float
+    subjects: dict[str, float] = {}  # subject → last line
+    namespaces: dict[str, None] = {}
+    nodes: dict[str, None] = {}
+    families: dict[str, None] = {}
+    reasons: dict[str, float] = {}  # reason → events
+    templates: list[str] = []
+    failing: dict[str, str] = {}  # object → family
+    failed: int = 0  # objects that ever failed
+    minutes: int = 0
+    minute: float = -1.0
+    own: float = 0.0
+    namespace: float = 0.0
+    fleet: float = 0.0
+    node: float = 0.0
+    template: float = 0.0
+    excess: float = 0.0
+    gravity: float = 0.0
+    firing: bool = False
+    folded: bool = False
+    score: float = 0.0
+    looks: int = 0
+    due: float | None = None
+
+    def take(self, line: Line, at: float) -> None:
+        """Add what one key has said."""
+        self.last_at = at
+        if len(self.subjects) < _SUBJECTS or line.subject in self.subjects:
+            self.subjects[line.subject] = at
+        if line.namespace:
+            self.namespaces[line.namespace] = None
+        if line.node:
+            self.nodes[line.node] = None
+        self.families[line.family] = None
+        self.reasons[line.reason] = self.reasons.get(line.reason, 0.0) + line.count
+        if line.template not in self.templates and len(self.templates) < _TEMPLATES:
+            self.templates.append(line.template)
+        for name in line.objects:
+            if name not in self.failing and len(self.failing) < _FAILING:
+                self.failing[name] = line.family
+                self.failed += 1
+        if at // 60.0 != self.minute:
+            self.minute = at // 60.0
+            self.minutes += 1
+        self.gravity = max(self.gravity, gravity_of(line.category))
+
+    def clear(self, name: str, families: frozenset[str]) -> bool:
+        """Note that an object goes on; say whether it was failing in one of these families."""
+        if self.failing.get(name) in families:
+            del self.failing[name]
+            return True
+        return False
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the group is weighed by."""
+        return Evidence(
+            own=self.own,
+            namespace=self.namespace,
+            fleet=self.fleet,
+            node=self.node,
+            template=self.template,
+            excess=self.excess,
+            gravity=self.gravity,
+            minutes=float(self.minutes),
+            uncleared=len(self.failing) / self.failed if self.failed else 1.0,
+            subjects=float(len(self.subjects)),
+        )
+
+    def takes(self, line: Line, at: float, hold: float, *, broad: bool) -> bool:
+        """Say whether a candidate belongs here.
+
+        Parameters
+        ----------
+        broad
+            So many subjects of the cluster show this reason that it is one trouble.
+        """
+        if line.cluster != self.cluster:
+            return False
+        if line.subject in self.subjects and at - self.subjects[line.subject] <= hold:
+            return True
+        if line.node and line.node in self.nodes and at - self.last_at <= SAME_NODE:
+            return line.family in {"node", "eviction"} or bool(
+                {"node", "eviction"} & set(self.families)
+            )
+        if line.family in self.families and at - self.last_at <= SAME_FAMILY:
+            return line.namespace in self.namespaces or broad or len(self.subjects) >= WIDE
+        return False
+
+    def next_look(self, at: float) -> float:
+        """Return when the group is to be weighed again."""
+        for settle in SETTLE:
+            if self.opened_at + settle > at:
+                return self.opened_at + settle
+        return at + AGAIN
