@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.calibrate_growth`` simulates the families below with the design seeds, lets
 the model count its own forecasts from an empty table and writes `models/growth_prior.py`.
-``python -m benchmarks.calibrate_growth --evaluate`` runs one held-out seed, never used for a choice,
-with the committed prior frozen, and prints accuracy beside `predict_linear` over six hours **in the
-same run**, alarms of benign series, and lead times. One core, some 40 s each.
+``python -m benchmarks.calibrate_growth --evaluate`` runs one held-out seed, never used for a
+choice, with the committed prior frozen, and prints accuracy beside `predict_linear` over six hours
+**in the same run**, alarms of benign series, and lead times. One core, some 40 s each.
 
 What it cannot tell: the families and the model share an author; ratios are safer than figures.
 """
@@ -409,13 +409,17 @@ def write(table: Table, path: Path) -> None:
     """Write the prior as a module."""
     head = path.read_text().split('"""')[1]
     counts = table.arrays()["counts"]
-    lines = [f'"""{head}"""', "", "COUNTS: tuple[tuple[int, float, float, float, float], ...] = ("]
-    for cell in np.flatnonzero(counts[:, 0] > 0):
-        lines.append(f"    ({cell}, {', '.join(f'{value:.1f}' for value in counts[cell])}),")
-    lines.append(")")
-    lines.append("QUANTILES: tuple[tuple[float, float], ...] = (")
-    for row in table.arrays()["quantiles"]:
-        lines.append(f"    ({', '.join(f'{value:.3f}' for value in row)}),")
+    kinds = "tuple[tuple[int, float, float, float, float], ...]"
+    rows = [
+        f"    ({cell}, {', '.join(f'{value:.1f}' for value in counts[cell])}),"
+        for cell in np.flatnonzero(counts[:, 0] > 0)
+    ]
+    tracked = [
+        f"    ({', '.join(f'{value:.3f}' for value in row)}),"
+        for row in table.arrays()["quantiles"]
+    ]
+    lines = [f'"""{head}"""', "", f"COUNTS: {kinds} = (", *rows, ")"]
+    lines += ["QUANTILES: tuple[tuple[float, float], ...] = (", *tracked]
     path.write_text("\n".join([*lines, ")", ""]))
 
 

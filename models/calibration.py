@@ -4,10 +4,10 @@ Every forecast falls into a *cell*: how much time it gives, what it rests on, wh
 stable, whether growth is just stopping. Once in twelve hours a row's forecast is set aside and
 resolved later: by the crossing, or by time running out as "did not happen" (which is how growth
 that stops is counted). The odds of a crossing within 24, 36 and 72 hours are the cell's counts,
-drawn towards those of its time bin; the interval is the tracked .1 and .9 quantiles of log(true / predicted), where a forecast that never
-came true counts as infinitely late. P50 is the forecast itself: what to expect *if* growth goes on.
-Both start from a committed table of seeded synthetic series (`models.growth_prior`) and go on
-learning from the fleet.
+drawn towards those of its time bin. The interval is the tracked .1 and .9 quantiles of log(true /
+predicted), where a forecast that never came true counts as infinitely late; the median is the
+forecast itself: what to expect *if* growth goes on. All start from a committed table of seeded
+synthetic series (`models.growth_prior`) and go on learning from the fleet.
 
 The alarm: on when, in two slots running, the odds are high **and** the second opinion agrees; off
 after six slots without, or two in which no crossing is foreseen at all.

@@ -58,6 +58,7 @@ NOISE_FLOOR: Final = 1e-3  # %²: rounding of a gauge
 PEAK_HOURS: Final = 1 / 3  # time constant of the decaying peak
 DROP_MERGE: Final = 2700.0  # seconds: a second drop in this time belongs to the first
 HEAD_RATE: Final = 0.05  # per slot
+HIGHEST: Final = 1e4  # %: beyond a hundred times its limit a value says no more
 AT_LIMIT: Final = 90.0  # %: a generation that ended above it was killed by its limit
 LIVES_KEPT: Final = 6.0  # generations that the mean lifetime remembers
 
@@ -179,10 +180,12 @@ class GrowthBank:
             *("drop_floor", "slot_mean", "slot_max", "head", "half_hours", "two_hours"),
         ):
             state = self._arrays[name]
-            state[rows] = state[rows] * _like(factors, state)
+            scaled = state[rows] * _like(factors, state)
+            state[rows] = np.clip(scaled, -HIGHEST, HIGHEST)
         for name in ("p00", "p01", "p11", "noise"):
             state = self._arrays[name]
-            state[rows] = state[rows] * _like(factors * factors, state)
+            scaled = state[rows] * _like(factors * factors, state)
+            state[rows] = np.clip(scaled, -HIGHEST * HIGHEST, HIGHEST * HIGHEST)
         noise = self._arrays["noise"]
         noise[rows] = np.maximum(noise[rows], NOISE_FLOOR)
 
@@ -222,7 +225,7 @@ class GrowthBank:
         times : (n,)
             Event times in seconds.
         values : (n,)
-            Percent of the limit; NaN where there is none.
+            Percent of the limit, at most `HIGHEST` is believed; NaN where there is none.
 
         Returns
         -------
@@ -231,6 +234,7 @@ class GrowthBank:
         times = np.asarray(times, np.float64)
         values = np.asarray(values, np.float64)
         usable = np.isfinite(values) & np.isfinite(times)
+        values = np.minimum(values, HIGHEST)
         negative = usable & (values < 0)
         if negative.any():
             self._arrays["skipped"][rows[negative]] += 1

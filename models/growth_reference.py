@@ -20,6 +20,7 @@ from models.growth import (
     DROP_MERGE,
     DROPS,
     HEAD_RATE,
+    HIGHEST,
     HOUR,
     LEVEL_NOISE,
     LIVES_KEPT,
@@ -135,6 +136,7 @@ class GrowthReference:
         if value < 0:
             self.skipped += 1
             return False
+        value = min(value, HIGHEST)
         if math.isnan(self.time):
             self.time = self.start = time
             self.last = self.last_but_one = self.peak = self.crest = value

@@ -1,0 +1,128 @@
+"""Points of nodes, volumes and containers for the time-series store, at most one a minute each.
+
+Tags name what stays (workload and container, never a pod), so the store's index does not grow with
+every release; pods of one workload on one node become one point, their highest value. A late record
+makes no point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from stream.columns import Columns
+from stream.records import NodeMetricsRecord, Point
+
+Tags = tuple[tuple[str, str], ...]
+
+
+class Points:
+    """What remembers when each series had its newest point.
+
+    Parameters
+    ----------
+    every
+        Seconds between two points of one series.
+    """
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._told = Columns("points")
+
+    def of(self, record: NodeMetricsRecord) -> Iterator[Point]:
+        """Yield the points of a record that are due."""
+        made = [("node", *_node(record)), *_volumes(record), *_containers(record)]
+        made = [each for each in made if each[2]]
+        if not made:
+            return
+        rows = self._told.rows_of([f"{name}|{tags}" for name, tags, _ in made])
+        due = record.at - self._told.seen(rows) >= self._every
+        self._told.see(rows[due], np.full(int(due.sum()), record.at))
+        for (name, tags, fields), is_due in zip(made, due.tolist(), strict=True):
+            if is_due:
+                yield Point(name, tags, fields, record.at)
+
+    def evict(self, before: float) -> None:
+        """Forget series without a point since `before`."""
+        self._told.evict(before)
+
+    def snapshot(self) -> dict[str, bytes]:
+        """Return the pages that changed."""
+        return self._told.snapshot()
+
+    def restore(self, pages: Mapping[str, bytes]) -> None:
+        """Become what the pages say."""
+        self._told.restore(pages)
+
+
+def _node(record: NodeMetricsRecord) -> tuple[Tags, dict[str, float]]:
+    allocatable, capacity = record.allocatable, record.capacity
+    disk, image = record.filesystem, record.image_filesystem
+    fields = _known(
+        cpu_cores=record.cpu,
+        memory_working_set_bytes=record.memory,
+        memory_available_bytes=record.memory_available,
+        disk_used_bytes=disk and disk.used,
+        disk_available_bytes=disk and disk.available,
+        image_disk_used_bytes=image and image.used,
+        inodes_used=disk and disk.inodes_used,
+        pids=record.pids,
+        pods=record.pods,
+        cpu_percent=_percent(record.cpu, allocatable.cpu or capacity.cpu),
+        memory_percent=_percent(record.memory, allocatable.memory or capacity.memory),
+        disk_percent=_percent(disk and disk.used, disk and disk.capacity),
+        image_disk_percent=_percent(image and image.used, image and image.capacity),
+        inodes_percent=_percent(disk and disk.inodes_used, disk and disk.inodes),
+        pids_percent=_percent(record.pids, record.pids_max),
+        pods_percent=_percent(record.pods, allocatable.pods or capacity.pods),
+    )
+    return (("cluster", record.cluster), ("node", record.node)), fields
+
+
+def _volumes(record: NodeMetricsRecord) -> Iterator[tuple[str, Tags, dict[str, float]]]:
+    for volume in record.volumes:
+        disk = volume.filesystem
+        fields = _known(
+            used_bytes=disk.used,
+            capacity_bytes=disk.capacity,
+            used_percent=_percent(disk.used, disk.capacity),
+            inodes_used=disk.inodes_used,
+            inodes_percent=_percent(disk.inodes_used, disk.inodes),
+        )
+        tags = (
+            ("claim", volume.claim),
+            ("cluster", record.cluster),
+            ("namespace", volume.namespace),
+        )
+        yield "volume", tags, fields
+
+
+def _containers(record: NodeMetricsRecord) -> Iterator[tuple[str, Tags, dict[str, float]]]:
+    highest: dict[Tags, dict[str, float]] = {}
+    for container in record.containers:
+        tags = (
+            ("cluster", record.cluster),
+            ("container", container.container),
+            ("namespace", container.namespace),
+            ("workload", container.workload.name),
+            ("workload_kind", container.workload.kind),
+        )
+        fields = highest.setdefault(tags, {})
+        for name, value in _known(
+            memory_bytes=container.memory,
+            memory_percent=_percent(container.memory, container.memory_limit),
+            cpu_cores=container.cpu,
+            cpu_percent=_percent(container.cpu, container.cpu_limit),
+        ).items():
+            fields[name] = max(value, fields.get(name, value))
+    for tags, fields in highest.items():
+        yield "container", tags, fields
+
+
+def _percent(value: float | None, whole: float | None) -> float | None:
+    return 100 * value / whole if value is not None and whole else None
+
+
+def _known(**fields: float | None) -> dict[str, float]:
+    return {name: value for name, value in fields.items() if value is not None}

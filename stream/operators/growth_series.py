@@ -1,0 +1,295 @@
+"""From one scrape of a node to the series that can run full, each with the limit that binds.
+
+A series is a number, the size that it is a share of, and the share at which trouble starts:
+
+- node memory against the kubelet's eviction threshold (``memory.available`` below 100 MiB);
+- node and image disk against ``nodefs.available`` < 10 % and ``imagefs.available`` < 15 %, counted
+  by what is *available*, as the kubelet counts; image collection promises to hold the image disk at
+  85 %, so nothing is foreseen there while it does; inodes against 5 % free;
+- PIDs, pod slots and cpu against what the node has;
+- volumes' bytes and inodes against all of it; a container's memory against its own limit.
+
+Capacity is read with every sample, so a resize changes the share and never looks like growth. A
+number without its limit makes no series. Nothing here keeps state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from stream.records import ContainerUsage, Filesystem, NodeMetricsRecord, ObjectRef
+
+MIB: Final = 2.0**20
+_MINUTE: Final = 60.0
+_HOUR: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthSettings:
+    """Where limits bind and when it is worth a word."""
+
+    memory_eviction: float = 100 * MIB
+    """Bytes of node memory that must stay available (kubelet ``evictionHard``)."""
+    disk_limit: float = 90.0
+    """Percent of the node's file system at which the kubelet evicts."""
+    image_disk_limit: float = 85.0
+    """Percent of the image file system at which the kubelet evicts."""
+    image_gc: float | None = 85.0
+    """Percent at which image collection sets in (``imageGCHighThresholdPercent``); None: never."""
+    inode_limit: float = 95.0
+    """Percent of a node's inodes at which the kubelet evicts."""
+    cpu_warning: float | None = 70.0
+    """`node-cpu-high` from so many percent of the allocatable; None: no such rule."""
+    cpu_critical: float = 90.0
+    memory_warning: float | None = 70.0
+    """`node-memory-high`, percent of the allocatable."""
+    memory_critical: float = 90.0
+    disk_warning: float | None = 70.0
+    """`node-disk-high`, percent of the capacity."""
+    disk_critical: float = 90.0
+    pods_warning: float | None = 80.0
+    """`node-pods-high`, percent of the pod slots."""
+    high_after: float = 5 * _MINUTE
+    """Seconds that a value must stay above a fixed threshold before it is said."""
+    high_margin: float = 5.0
+    """Percentage points below the threshold at which it is taken back."""
+    critical_hours: float = 4.0
+    """A predicted exhaustion becomes critical when the median time left is shorter."""
+    critical_odds: float = 0.9
+    """… and the odds of a crossing within a day are at least this."""
+    repeat: float = 6 * _HOUR
+    """Seconds after which a finding that goes on is said again, with the new forecast."""
+    quiet: float = 6 * _HOUR
+    """Seconds between forecasts of a series that heads nowhere."""
+    point_every: float = _MINUTE
+    """Seconds between two points of one series in the time-series store."""
+    gone_after: float = 30 * _MINUTE
+    """Seconds without a sample after which a firing finding is resolved."""
+
+
+class Kind(NamedTuple):
+    """What all series of one resource have in common."""
+
+    resource: str
+    rule: str  # of the predicted exhaustion
+    unit: str
+    noun: str  # for sentences
+    why: str  # why this limit binds
+    minor: bool = False  # saturation degrades, it does not break
+
+
+MEMORY: Final = Kind(
+    "memory",
+    "node-memory-exhaustion",
+    "bytes",
+    "memory",
+    "the kubelet evicts pods when less memory is available",
+)
+DISK: Final = Kind(
+    "disk",
+    "node-disk-exhaustion",
+    "bytes",
+    "disk",
+    "the kubelet evicts pods when less of its file system is available",
+)
+IMAGE_DISK: Final = Kind(
+    "image-disk",
+    "node-image-disk-exhaustion",
+    "bytes",
+    "image disk",
+    "above it image collection has failed and the kubelet evicts pods",
+)
+INODES: Final = Kind(
+    "inodes",
+    "node-inode-exhaustion",
+    "inodes",
+    "inodes",
+    "the kubelet evicts pods when fewer inodes are free",
+)
+PIDS: Final = Kind(
+    "pids", "node-pid-exhaustion", "pids", "process ids", "no process can start without one"
+)
+PODS: Final = Kind(
+    "pods", "node-pod-slots-exhaustion", "pods", "pod slots", "the scheduler places no more pods"
+)
+CPU: Final = Kind(
+    "cpu",
+    "node-cpu-saturation",
+    "cores",
+    "cpu",
+    "beyond the allocatable cores pods are throttled",
+    minor=True,
+)
+VOLUME: Final = Kind(
+    "volume", "volume-exhaustion", "bytes", "volume", "writes fail when it is full"
+)
+VOLUME_INODES: Final = Kind(
+    "volume-inodes",
+    "volume-inode-exhaustion",
+    "inodes",
+    "volume inodes",
+    "no file can be created without one",
+)
+CONTAINER: Final = Kind(
+    "container-memory",
+    "container-memory-exhaustion",
+    "bytes",
+    "memory",
+    "the kernel kills the container at its memory limit",
+)
+
+
+class High(NamedTuple):
+    """A fixed threshold beside the prediction."""
+
+    rule: str
+    percent: float  # what it looks at
+    warning: float
+    critical: float
+
+
+class Sample(NamedTuple):
+    """One value of one series."""
+
+    key: str
+    kind: Kind
+    object: ObjectRef
+    labels: dict[str, str]
+    value: float  # in the kind's unit
+    size: float  # what 100 % is
+    limit: float  # percent of `size` that binds
+    declared: float = math.nan  # percent of `size` at which something promises to free space
+    started: float = math.nan  # start of this generation
+    high: High | None = None
+
+
+def samples(record: NodeMetricsRecord, settings: GrowthSettings) -> Iterator[Sample]:
+    """Yield every series that the record has a value and a limit for."""
+    node = ObjectRef("Node", "", record.node)
+    prefix = f"{record.cluster}/Node//{record.node}"
+    labels = {"node": record.node}
+    yield from _memory(record, node, prefix, labels, settings)
+    cores = record.allocatable.cpu or record.capacity.cpu
+    if record.cpu is not None and cores:
+        share = 100 * record.cpu / cores
+        yield Sample(
+            *(f"{prefix}/cpu", CPU, node, labels, record.cpu, cores, 100.0),
+            high=_high("cpu", share, settings.cpu_warning, settings.cpu_critical),
+        )
+    disk, image = record.filesystem, record.image_filesystem
+    if disk is not None and (taken := _taken(disk)) is not None:
+        share = 100 * taken[0] / taken[1]
+        yield Sample(
+            *(f"{prefix}/disk", DISK, node, labels, *taken, settings.disk_limit),
+            high=_high("disk", share, settings.disk_warning, settings.disk_critical),
+        )
+    if disk is not None and disk.inodes_used is not None and disk.inodes:
+        yield Sample(
+            *(f"{prefix}/inodes", INODES, node, labels, disk.inodes_used, disk.inodes),
+            settings.inode_limit,
+        )
+    # On one device both file systems say the same; the promise to collect images then does not
+    # cover what else grows there.
+    if image is not None and (taken := _taken(image)) is not None and not _same(disk, image):
+        declared = math.nan if settings.image_gc is None else settings.image_gc
+        yield Sample(
+            *(f"{prefix}/image-disk", IMAGE_DISK, node, labels, *taken),
+            *(settings.image_disk_limit, declared),
+        )
+    if record.pids is not None and record.pids_max:
+        yield Sample(f"{prefix}/pids", PIDS, node, labels, record.pids, record.pids_max, 100.0)
+    slots = record.allocatable.pods or record.capacity.pods
+    if record.pods is not None and slots:
+        share = 100 * record.pods / slots
+        yield Sample(
+            *(f"{prefix}/pods", PODS, node, labels, record.pods, slots, 100.0),
+            high=_high("pods", share, settings.pods_warning, math.inf),
+        )
+    for volume in record.volumes:
+        claim = ObjectRef("PersistentVolumeClaim", volume.namespace, volume.claim)
+        key = f"{record.cluster}/{claim.kind}/{claim.namespace}/{claim.name}"
+        where = {"node": record.node, "workload": str(volume.workload)}
+        if (taken := _taken(volume.filesystem)) is not None:
+            yield Sample(f"{key}/volume", VOLUME, claim, where, *taken, 100.0)
+        used, size = volume.filesystem.inodes_used, volume.filesystem.inodes
+        if used is not None and size:
+            yield Sample(f"{key}/inodes", VOLUME_INODES, claim, where, used, size, 100.0)
+    for container in record.containers:
+        if container.memory is not None and container.memory_limit:
+            yield _container(record, container)
+
+
+def _memory(
+    record: NodeMetricsRecord,
+    node: ObjectRef,
+    prefix: str,
+    labels: dict[str, str],
+    settings: GrowthSettings,
+) -> Iterator[Sample]:
+    if record.memory is None:
+        return
+    if record.capacity.memory:
+        limit = record.capacity.memory - settings.memory_eviction
+    elif record.memory_available is not None:
+        limit = record.memory + record.memory_available - settings.memory_eviction
+    else:
+        limit = record.allocatable.memory or 0.0
+    if limit <= 0:
+        return
+    share = 100 * record.memory / (record.allocatable.memory or limit)
+    yield Sample(
+        *(f"{prefix}/memory", MEMORY, node, labels, record.memory, limit, 100.0),
+        high=_high("memory", share, settings.memory_warning, settings.memory_critical),
+    )
+
+
+def _container(record: NodeMetricsRecord, container: ContainerUsage) -> Sample:
+    assert container.memory is not None  # the caller has looked
+    assert container.memory_limit
+    return Sample(
+        f"{record.cluster}/Pod/{container.namespace}/{container.pod}/{container.container}/memory",
+        CONTAINER,
+        container.workload,
+        {"pod": container.pod, "container": container.container, "node": record.node},
+        container.memory,
+        container.memory_limit,
+        100.0,
+        started=math.nan if container.started_at is None else container.started_at,
+    )
+
+
+def _high(what: str, percent: float, warning: float | None, critical: float) -> High | None:
+    return None if warning is None else High(f"node-{what}-high", percent, warning, critical)
+
+
+def _taken(filesystem: Filesystem) -> tuple[float, float] | None:
+    """Return what is not available, and the capacity, in bytes."""
+    if not filesystem.capacity:
+        return None
+    if filesystem.available is not None:
+        return max(0.0, filesystem.capacity - filesystem.available), filesystem.capacity
+    if filesystem.used is None:
+        return None
+    return filesystem.used, filesystem.capacity
+
+
+def _same(disk: Filesystem | None, image: Filesystem) -> bool:
+    """Return whether both are one device, as far as numbers tell."""
+    return (
+        disk is not None
+        and disk.available is not None
+        and (disk.capacity, disk.available) == (image.capacity, image.available)
+    )
+
+
+def place_of(sample: Sample) -> str:
+    """Return what a person calls the series: ``Node a: disk``, or pod and container."""
+    if sample.kind is CONTAINER:
+        return f"{sample.object}: memory of container {sample.labels['container']}"
+    if sample.kind in (VOLUME, VOLUME_INODES):
+        inodes = " inodes" if sample.kind is VOLUME_INODES else ""
+        return f"Volume {sample.object.namespace}/{sample.object.name}{inodes}"
+    return f"{sample.object}: {sample.kind.noun}"
