@@ -186,6 +186,7 @@ def _checked(source: Source, environment: Mapping[str, str]) -> Config:
     shape = Shape(Config.model_json_schema())
     convert(source, shape)
     honour(source, environment)
+    _route_to_all(source.data)
     for path, name in _files(source.data, ()):
         if path not in source.unknown and not Path(name).expanduser().is_file():
             source.report(path, "file not found", "give a path that this process can read")
@@ -198,6 +199,16 @@ def _checked(source: Source, environment: Mapping[str, str]) -> Config:
         first = Place(0, 0)
         raise ConfigRejected(sorted(source.problems, key=lambda one: one.place or first))
     return config
+
+
+def _route_to_all(data: dict[str, Any]) -> None:
+    """Let whoever names receivers and no route hear of everything, on all of them."""
+    alerting = data.get("alerting")
+    if not isinstance(alerting, dict) or not isinstance(alerting.get("receivers"), dict):
+        return
+    route = alerting.setdefault("route", {})
+    if isinstance(route, dict) and not {"receiver", "receivers"} & route.keys():
+        route["receivers"] = list(alerting["receivers"])
 
 
 def _files(data: Any, path: Where) -> Iterator[tuple[Where, str]]:

@@ -41,6 +41,7 @@ _SAID: Final = {
     "tuple": "must be a list (- item)",
     "set": "must be a list (- item)",
 }
+_TYPE_ERRORS: Final = ("type", "parsing", "from_float", "parsing_size", "attributes_type")
 _BOUNDS: Final = {
     "greater_than": ("gt", "must be more than"),
     "greater_than_equal": ("ge", "must be at least"),
@@ -139,10 +140,10 @@ def explain(source: Source, shape: Shape, errors: Iterable[Mapping[str, Any]]) -
     secrets = set(_secrets(source))
     for path, group in told.items():
         message, hint = _words(source, shape, path, group)
-        exact = _pinpoint(source.data, path, message)
+        exact, is_key = _pinpoint(source.data, path, message)
         for secret in secrets:
             message, hint = message.replace(secret, "<redacted>"), hint.replace(secret, "…")
-        source.report(exact, message, hint, key=group[0]["type"] in _UNKNOWN)
+        source.report(exact, message, hint, key=is_key or group[0]["type"] in _UNKNOWN)
 
 
 def _path(data: Any, error: Mapping[str, Any]) -> Path:
@@ -168,8 +169,8 @@ def _holds(data: Any, part: str | int) -> bool:
     return isinstance(data, dict) and part in data
 
 
-def _pinpoint(data: Any, path: Path, message: str) -> Path:
-    """Return where the name stands that a check over a whole section complains of.
+def _pinpoint(data: Any, path: Path, message: str) -> tuple[Path, bool]:
+    """Return where the name stands that a check over a whole section complains of; if as a key.
 
     Such a check knows only its section; the name that it quotes stands once or twice in it.
     """
@@ -177,15 +178,15 @@ def _pinpoint(data: Any, path: Path, message: str) -> Path:
     for part in path:
         data = data[part] if _holds(data, part) else None
     if match is None or not isinstance(data, dict | list):
-        return path
-    return next(_standing(data, match[1], path), path)
+        return path, False
+    return next(_standing(data, match[1], path), (path, False))
 
 
-def _standing(data: Any, name: str, path: Path) -> Iterator[Path]:
+def _standing(data: Any, name: str, path: Path) -> Iterator[tuple[Path, bool]]:
     items = data.items() if isinstance(data, dict) else enumerate(data)
     for key, value in items:
         if key == name or value == name:
-            yield (*path, key)
+            yield (*path, key), key == name
         elif isinstance(value, dict | list):
             yield from _standing(value, name, (*path, key))
 
@@ -221,11 +222,20 @@ def _words(
     for error in group:  # a model's own words are better than a branch's refusal of the type
         if error["type"] in ("value_error", "assertion_error"):
             return _without_hint(str(error["msg"]).split(", ", 1)[-1])
-    stem = kind.split("_")[0]
-    said = list(dict.fromkeys(_SAID.get(str(e["type"]).split("_")[0], "") for e in group))
+    if kind == "string_pattern_mismatch":
+        return f"must have the form {context['pattern']}", ""
+    if kind in ("string_too_short", "too_short"):
+        return "must not be empty", ""
+    said = list(dict.fromkeys(_kind_of(str(error["type"])) for error in group))
     if all(said):
         return " or ".join(said).replace(" or must be", " or"), ""
-    return _SAID.get(stem) or re.sub(r"^Input should be", "must be", str(first["msg"])), ""
+    return re.sub(r"^(Input|Value) should", "must", str(first["msg"])), ""
+
+
+def _kind_of(error: str) -> str:
+    """Return what a refused type should have been; "" where the error is not about the type."""
+    stem, _, rest = error.partition("_")
+    return _SAID.get(stem, "") if rest in _TYPE_ERRORS else ""
 
 
 def _without_hint(text: str) -> tuple[str, str]:

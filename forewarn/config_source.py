@@ -120,7 +120,7 @@ def parse(text: str, file: str, environment: Mapping[str, str]) -> Source:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        source.problems.append(_syntax(error, file))
+        source.problems.append(_syntax(error, text, file))
         return source
     if root is not None:
         reader = _Reader(source, environment)
@@ -152,7 +152,8 @@ class _Reader:
         place = Place(node.start_mark.line + 1, node.start_mark.column + 1)
         self._source.values.setdefault(path, place)
         if id(node) in self._around:
-            self._refuse(path, "an alias refers to what it is part of")
+            self._source.unknown.add(path)
+            self._source.report(path, "an alias refers to what it is part of", key=True)
             return None
         self._around.add(id(node))
         try:
@@ -256,8 +257,12 @@ class _Reader:
         self._source.report(path, message, hint)
 
 
-def _syntax(error: yaml.YAMLError, file: str) -> Problem:
+def _syntax(error: yaml.YAMLError, text: str, file: str) -> Problem:
     """Return PyYAML's complaint in one line, with the place that it names."""
+    if isinstance(error, yaml.reader.ReaderError):
+        before = text[: error.position]
+        place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        return Problem(file, place, "", "not YAML: a control character", "remove it")
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
     said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML")

@@ -35,6 +35,7 @@ default; an empty file is a whole configuration.
 - **Durations** are {DURATION_FORMS}.
 - **Sizes** are {SIZE_FORMS}.
 - **Unknown keys**, and keys given twice, are errors that name the nearest known key.
+- **Receivers without a route** all hear of everything.
 - **YAML 1.2**: `on`, `off`, `yes`, `no` and `22:00` are texts; only `true` and `false` are truths.
 - **Secrets** come by file (`…_file`, read again at each use) or by the name of an environment
   variable (`…_env`); no message and no log ever holds one.
@@ -153,8 +154,9 @@ def _row(
     if not about and "$ref" in field:  # said by the section itself
         about = _flat(schema["$defs"][str(field["$ref"]).rsplit("/", 1)[-1]].get("description", ""))
     required = key in section.get("required", ())
-    default = "required" if required else _default(field)
-    return f"| `{key}` | {about} | {_type(schema, field)} | {default} |\n"
+    kind = _type(schema, field)
+    default = "required" if required else _default(field, kind)
+    return f"| `{key}` | {about} | {kind} | {default} |\n"
 
 
 def _type(schema: Mapping[str, Any], field: Mapping[str, Any]) -> str:
@@ -194,13 +196,13 @@ def _type(schema: Mapping[str, Any], field: Mapping[str, Any]) -> str:
             return str(other or "any")
 
 
-def _default(field: Mapping[str, Any]) -> str:
+def _default(field: Mapping[str, Any], kind: str) -> str:
     if "default" not in field:
         return ""
     value = field["default"]
     if isinstance(value, dict):
         return ""
-    if isinstance(value, float) and _SECONDS.search(str(field.get("description", ""))):
+    if isinstance(value, float) and "duration" in kind:
         return f"`{spelled(value)}`"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
