@@ -93,8 +93,8 @@ def spark(series: Series, now: float) -> dict[str, str]:
     """Return the small picture of one series: a third is future, the limit is the upper rule."""
     latest = series.latest
     ahead = _ahead(latest, now)
-    behind = min(2.0 * ahead, max(1800.0, now - series.history.times[0]))
-    points = series.history.since(now - behind, 48)
+    behind = min(2.0 * ahead, max(1800.0, now - series.since))
+    points = series.points(now - behind, 48)
     mean, lower, upper = path_of(latest, now + ahead)
     top = max(latest.limit, *(value for _, value in points)) * 1.08
     low = min(value for _, value in points)
@@ -112,11 +112,10 @@ def plot(series: Series, said: Said | None, now: float) -> dict[str, Any]:
     latest = series.latest
     ahead = _ahead(latest, now)
     behind = max(1.3 * ahead, 1.25 * (now - said.forecast.at) if said else 0.0)
-    if series.history.times:
-        behind = min(behind, max(900.0, now - series.history.times[0]))
+    behind = min(behind, max(900.0, now - series.since))
     frame = _frame(series, said, now - behind, now + ahead)
     mean, lower, upper = path_of(latest, frame.t1)
-    points = series.history.since(frame.t0, _POINTS)
+    points = series.points(frame.t0, _POINTS)
     drawn: dict[str, Any] = {
         "frame": {"t0": frame.t0, "t1": frame.t1, "v0": frame.v0, "v1": frame.v1},
         "points": [[round(at, 1), value] for at, value in points if at >= frame.t0],
@@ -133,7 +132,7 @@ def plot(series: Series, said: Said | None, now: float) -> dict[str, Any]:
         "past_y": "-10%",
         "limit_y": frame.at_y(latest.limit),
         "now_x": frame.at_x(now),
-        "now_y": frame.at_y(latest.value),
+        "now_y": frame.at_y(points[-1][1]),
         "grid_y": _grid_y(frame, latest),
         "grid_x": _grid_x(frame),
         "cross": _cross(frame, latest, now),
@@ -161,7 +160,7 @@ def _ahead(forecast: Forecast, now: float) -> float:
 
 def _frame(series: Series, said: Said | None, t0: float, t1: float) -> Frame:
     latest = series.latest
-    values = [value for _, value in series.history.since(t0, _POINTS)]
+    values = [value for _, value in series.points(t0, _POINTS)]
     _, lower, upper = path_of(latest, t1)
     low = min(*values, latest.value, *(value for at, value in lower if at <= t1))
     # The band may fly far over the limit: what lies there is beyond the point of interest.

@@ -12,12 +12,14 @@ oldest record on, and calls `apply` and `pulse`), wording (`forewarn.console.vie
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from alerting.alert import Incident, Notification, State, Suppressed
-from forewarn.console.known import Known, promised
+from forewarn.console.known import Known
+from forewarn.console.measured import Measured
 from forewarn.console.series import BRIEF, KEEP, Series, series_id
 from forewarn.console.view import view
 from stream.clock import Clock
@@ -30,7 +32,6 @@ _SUPPRESSED: Final = 200  # latest lines; the counts go on without them
 _NOTIFICATIONS: Final = 2000
 _EPISODES: Final = 20_000  # distinct episodes remembered to be counted once
 _GAPS: Final = 50
-_STALE: Final = 6 * 3600.0  # a series not told of for so long belongs to something that is gone
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +68,7 @@ class Feed:
         self.now: float | None = None  # event time
         self.heard_at: float | None = None  # processing time of the last record
         self.series: OrderedDict[str, Series] = OrderedDict()
+        self.measured = Measured()
         self.open: dict[str, Known] = {}
         self.resolved: OrderedDict[str, Known] = OrderedDict()
         self.suppressed: deque[Suppressed] = deque(maxlen=_SUPPRESSED)
@@ -75,8 +77,9 @@ class Feed:
         self.gaps: deque[Gap] = deque(maxlen=_GAPS)
         self.run = Pulse()
         self.rates: dict[str, float] = {}  # "records": a second; "speed": event s per s
-        self._counters: dict[tuple[str, str], float] = {}  # (source, name) → latest
+        self.account: Counter[str] = Counter()  # what the events operator says of its lines
         self._seen: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        self._favourite = ""
         self._full: set[str] = set()  # ids of the series with a full history
         self._alerts: dict[str, int] = {}  # alerts counted of an incident that is remembered
         self._pulses: deque[tuple[float, Pulse]] = deque(maxlen=8)
@@ -101,7 +104,7 @@ class Feed:
             case DeadLetter():
                 self.totals["dead_letters"] += 1
             case Point():
-                pass  # the series' own forecasts carry their values
+                self.measured.add(record)
             case _:
                 return
         self._advance(record.at if not isinstance(record, Incident) else record.updated_at)
@@ -125,10 +128,6 @@ class Feed:
                 self.rates["speed"] = moved / (wall - first_wall)
         self.version += 1
 
-    def counter(self, name: str) -> float:
-        """Return a counter that an operator reports in its evidence, over all its sources."""
-        return sum(value for (_, key), value in self._counters.items() if key == name)
-
     def find(self, incident: str) -> Known | None:
         """Return an incident, open or resolved."""
         return self.open.get(incident) or self.resolved.get(incident)
@@ -139,12 +138,27 @@ class Feed:
         rows = [
             (left, series.id, series)
             for series in self.series.values()
-            if series.latest.state == "ready"
-            and now - series.latest.at < _STALE
-            and (left := series.time_left(now)) is not None
+            if series.is_told(now) and (left := series.time_left(now)) is not None
         ]
         rows.sort(key=lambda row: row[:2])
         return [series for _, _, series in rows]
+
+    def favourite(self, soon: Sequence[Series]) -> Series | None:
+        """Return the series to plot when nobody chose: the most urgent, and then the same for long.
+
+        Another takes its place only when it has less than half of its time left, so that the
+        picture does not jump between two of about the same urgency.
+        """
+        now = self.now or 0.0
+        held = next((one for one in soon if one.id == self._favourite), None)
+        if held is None or not soon:
+            held = next(iter(soon), None)
+        else:
+            first, left = soon[0].time_left(now) or 0.0, held.time_left(now) or 0.0
+            if 2.0 * first < left:
+                held = soon[0]
+        self._favourite = held.id if held is not None else ""
+        return held
 
     def view(self, series: str = "", ago: float | None = None) -> dict[str, Any]:
         """Return all that the page shows, ready for JSON; `series` and `ago` choose the plot."""
@@ -158,29 +172,30 @@ class Feed:
         key = series_id(forecast)
         known = self.series.get(key)
         if known is None:
-            known = self.series[key] = Series(forecast)
+            known = self.series[key] = Series(forecast, self.measured.of(forecast))
             while len(self.series) > _SERIES:
                 gone, _ = self.series.popitem(last=False)
                 self._full.discard(gone)
         else:
+            known.measured = self.measured.of(forecast)
             known.add(forecast)
             self.series.move_to_end(key)
         self.cluster = self.cluster or forecast.cluster
         # A crossing ahead makes a series interesting; full histories are for the first of them.
         wanted = KEEP if forecast.p50 is not None or forecast.p_cross_72h > 0.02 else BRIEF
-        if wanted > known.history.keep and len(self._full) < _INTERESTING:
-            known.history.resize(KEEP)
+        if wanted > known.keep and len(self._full) < _INTERESTING:
+            known.resize(KEEP)
             self._full.add(key)
-        elif wanted < known.history.keep and len(self._full) >= _INTERESTING:
-            known.history.resize(BRIEF)
+        elif wanted < known.keep and len(self._full) >= _INTERESTING:
+            known.resize(BRIEF)
             self._full.discard(key)
 
     def _finding(self, finding: Finding) -> None:
-        if finding.state == "evidence":
-            if finding.rule.startswith("event-noise"):
+        if finding.state == "evidence" and finding.rule == "event-noise":
+            if self._first_time("account", finding.id):
                 for part in finding.because:
-                    if isinstance(part.value, float):
-                        self._counters[finding.source, part.name] = part.value
+                    if not isinstance(part.value, str):
+                        self.account[part.name] += int(part.value)
         elif finding.state == "firing":
             episode = (finding.cluster, finding.rule, str(finding.object), str(finding.since))
             self.totals["findings"] += self._first_time("finding", *episode)
@@ -195,7 +210,6 @@ class Feed:
         elif incident.updated_at < known.incident.updated_at:
             return
         known.incident = incident
-        known.promise = promised(known.promise, incident)
         counted = self._alerts.get(incident.id, 0)
         self.totals["alerts"] += max(0, len(incident.alerts) - counted)
         self._alerts[incident.id] = max(counted, len(incident.alerts))

@@ -33,28 +33,25 @@ _REASONS: Final = {
 
 def funnel(feed: Feed) -> dict[str, Any]:
     """Return the steps with their numbers, the reasons of what was held back, its latest lines."""
-    totals = feed.totals
-    events = max(feed.counter("events"), float(feed.run.events))
+    totals, account = feed.totals, feed.account
+    events = max(account["lines"], feed.run.events)
     steps = [
-        ("events", "events in", events, "Kubernetes Events read"),
-        (
-            "candidates",
-            "candidates",
-            feed.counter("candidates"),
-            "out of the ordinary for their object",
-        ),
-        ("findings", "findings", float(totals["findings"]), "new, lasting and severe enough"),
-        ("alerts", "alerts", float(totals["alerts"]), "one rule on one object"),
-        ("incidents", "incidents", float(totals["incidents"]), "alerts with one cause"),
-        ("messages", "messages", float(totals["messages"]), "sent to people"),
+        ("events", "events in", events, "lines of Kubernetes Events that were read"),
+        ("candidates", "candidates", account["candidates"], "did something rare for their object"),
+        ("groups", "groups", account["groups"], "candidates that belong together"),
+        ("findings", "findings", totals["findings"], "lasting and severe enough, of every kind"),
+        ("alerts", "alerts", totals["alerts"], "one rule on one object"),
+        ("incidents", "incidents", totals["incidents"], "alerts with one cause"),
+        ("messages", "messages", totals["messages"], "sent to people"),
     ]
-    steps = [step for step in steps if step[0] != "candidates" or step[2] > 0]
-    top = math.log1p(max(1.0, *(number for _, _, number, _ in steps)))
+    optional = ("candidates", "groups")
+    steps = [step for step in steps if step[0] not in optional or step[2] > 0]
+    top = math.log1p(max(1, *(number for _, _, number, _ in steps)))
     most = max([1, *feed.reasons.values()])
-    messages = float(totals["messages"])
+    messages = totals["messages"]
     less = words.reduction(messages, events)
     sentence = (
-        f"{words.count(events)} events became {words.several(int(messages), 'message')}: "
+        f"{words.count(events)} events became {words.several(messages, 'message')}: "
         f"{less} less to read."
         if events
         else "No event has come in yet; every step will show here what it held back and why."

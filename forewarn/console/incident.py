@@ -25,12 +25,13 @@ _MARKS: Final = {Severity.CRITICAL: "■", Severity.WARNING: "▲", Severity.INF
 def cards(feed: Feed) -> dict[str, Any]:
     """Return the open incidents, the worst first, and those resolved of late."""
     now = feed.now or 0.0
-    ordered = worst(feed.open)
-    past = list(reversed(feed.resolved.values()))[:_RESOLVED]
+    ordered = worst(feed.open.values())
+    # A merged incident lives on in the one that explains it.
+    past = [known for known in reversed(feed.resolved.values()) if not known.incident.merged_into]
     hidden = len(ordered) - _OPEN
     return {
         "open": [_card(known, now) for known in ordered[:_OPEN]],
-        "resolved": [_card(known, now) for known in past],
+        "resolved": [_card(known, now) for known in past[:_RESOLVED]],
         "none": not ordered,
         "empty": (
             "Nothing is open. What opens here comes with its suspected cause, the odds for it and "
@@ -48,8 +49,8 @@ def _card(known: Known, now: float) -> dict[str, Any]:
     over = incident.state is State.RESOLVED
     ended = incident.resolved_at or incident.updated_at
     age = (ended if over else max(now, incident.updated_at)) - incident.opened_at
-    foreseen, outcome = _foreseen(known, now)
-    others = len(incident.causes)
+    foreseen, outcome = _foreseen(incident, now)
+    others = sum(1 for one in incident.causes if one.kind != "unknown" and one != incident.cause)
     cause = incident.cause
     return {
         "key": incident.id,
@@ -80,28 +81,32 @@ def _card(known: Known, now: float) -> dict[str, Any]:
     }
 
 
-def _foreseen(known: Known, now: float) -> tuple[str, str]:
-    """Return the promise in words, and its outcome: open, true, averted, late; "" without one."""
-    promise, incident = known.promise, known.incident
-    if promise is None:
+def _foreseen(incident: Incident, now: float) -> tuple[str, str]:
+    """Return the promise in words, and its outcome: open, true, averted, late; "" without one.
+
+    What was there when the incident opened was not foreseen, whatever its fields say.
+    """
+    first = incident.first_expected_at
+    if first is None or first <= incident.opened_at:
         return "", ""
-    ahead = words.span(promise.expected_at - promise.made_at)
-    if promise.came_at is not None:
-        moved = promise.came_at - promise.expected_at
+    ahead = words.span(first - incident.opened_at)
+    came = incident.came_true_at
+    if came is not None:
+        before = words.span(came - incident.opened_at)
+        moved = came - first
         if abs(moved) < 300:
-            return f"foreseen {ahead} ahead, came true to the minutes", "true"
+            return f"foreseen {before} ahead, came true when it was said", "true"
         way = "later" if moved > 0 else "earlier"
-        return f"foreseen {ahead} ahead, came true {words.span(abs(moved))} {way}", "true"
+        return f"foreseen {before} ahead, came true {words.span(abs(moved))} {way}", "true"
+    due = incident.expected_at if incident.expected_at is not None else first
     if incident.state is State.RESOLVED:
-        ended = incident.resolved_at or incident.updated_at
-        spare = (incident.expected_at or promise.expected_at) - ended
+        spare = due - (incident.resolved_at or incident.updated_at)
         if spare > 0:
             return f"did not come: over {words.span(spare)} before it was due", "averted"
         return "did not come in the time that was said", "late"
-    due = (incident.expected_at or promise.expected_at) - now
-    if due >= 0:
-        return f"expected in {words.span(due)}, first said {ahead} ahead", "open"
-    return f"was due {words.span(-due)} ago, not seen yet", "late"
+    if due >= now:
+        return f"expected in {words.span(due - now)}, first said {ahead} ahead", "open"
+    return f"was due {words.span(now - due)} ago, not seen yet", "late"
 
 
 def detail(feed: Feed, known: Known) -> dict[str, Any]:
@@ -113,6 +118,8 @@ def detail(feed: Feed, known: Known) -> dict[str, Any]:
         "id": incident.id,
         "cluster": incident.cluster,
         "state": incident.state.value,
+        "merged": f"/incidents/{incident.merged_into}" if incident.merged_into else "",
+        "flapping": any(alert.flapping for alert in incident.alerts),
         "causes": [_cause(one, i) for i, one in enumerate(_all_causes(incident))],
         "alerts": [
             {

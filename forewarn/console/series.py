@@ -19,9 +19,13 @@ from typing import Final, NamedTuple
 from stream.records import Forecast
 
 KEEP: Final = 2000  # points of an interesting series
-BRIEF: Final = 120  # points of one that nobody asks for: enough for a sparkline
+BRIEF: Final = 240  # points of one that nobody asks for: enough for a sparkline
 FORECASTS: Final = 120  # earlier forecasts with their bands
 SPACING: Final = 300.0  # seconds of event time between two kept forecasts, doubled when full
+
+_SELDOM: Final = 7 * 3600.0  # what is of no interest is forecast every six hours
+_RESERVING: Final = ("disk", "image-disk", "volume")
+_PASSING: Final = ("node", "workload")  # labels that say where a series is, not which it is
 
 
 class History:
@@ -102,23 +106,48 @@ class Said(NamedTuple):
 
 
 class Series:
-    """One series: key, latest forecast, history, earlier forecasts."""
+    """One series: its latest forecast, its history, earlier forecasts.
 
-    def __init__(self, forecast: Forecast, keep: int = BRIEF) -> None:
+    Parameters
+    ----------
+    forecast
+        The first that was said of it.
+    measured
+        Points of the same series, kept by somebody else; None where there are none.
+    """
+
+    def __init__(self, forecast: Forecast, measured: History | None = None) -> None:
         self.id = series_id(forecast)
         self.latest = forecast
-        self.history = History(keep)
+        self.measured = measured
+        self._own = History(BRIEF)
+        self._gap = _SELDOM / 3.0  # shortest time between two forecasts
+        self._shift: float | None = None  # what the points lack to the forecast; None: unlike
         self._earlier: list[Forecast] = []
         self._spacing = SPACING
         self.add(forecast)
 
+    @property
+    def keep(self) -> int:
+        """How many points it keeps at most."""
+        return self._own.keep
+
+    def resize(self, keep: int) -> None:
+        """Keep at most `keep` points from now on."""
+        self._own.resize(keep)
+        if self.measured is not None:
+            self.measured.resize(max(keep, BRIEF))
+
     def add(self, forecast: Forecast) -> None:
         """Take the next forecast; an older one than the latest is history only."""
-        self.history.add(forecast.at, forecast.value)
+        self._own.add(forecast.at, forecast.value)
         if forecast.at < self.latest.at:
             return
+        if forecast.at > self.latest.at:
+            self._gap = min(self._gap, forecast.at - self.latest.at)
         self.latest = forecast
-        if forecast.state != "ready" or not forecast.horizons:
+        self._shift = self._compared(forecast)
+        if not forecast.horizons:
             return
         if not self._earlier or forecast.at >= self._earlier[-1].at + self._spacing:
             self._earlier.append(forecast)
@@ -126,9 +155,26 @@ class Series:
                 self._earlier = self._earlier[::2]
                 self._spacing *= 2.0
 
+    def points(self, start: float, most: int) -> list[tuple[float, float]]:
+        """Return the history from `start` on, at most about `most` points; never none."""
+        if self.measured is None or self._shift is None:
+            return self._own.since(start, most)
+        shift = self._shift
+        return [(at, value + shift) for at, value in self.measured.since(start, most)]
+
+    @property
+    def since(self) -> float:
+        """When its history begins."""
+        shown = self._own if self.measured is None or self._shift is None else self.measured
+        return shown.times[0]
+
     def time_left(self, now: float) -> float | None:
         """Return the seconds to the limit (P50) as of `now`; None where none is foreseen."""
         return shifted(self.latest.p50, self.latest.at, now)
+
+    def is_told(self, now: float) -> bool:
+        """Whether it is still spoken of: what is at risk is forecast at every slot."""
+        return now - self.latest.at <= max(1800.0, 3.0 * self._gap)
 
     def said(self, ago: float) -> Said | None:
         """Return the forecast made about `ago` seconds before the latest, with its record.
@@ -141,11 +187,25 @@ class Series:
             return None
         return Said(older[-1], self._inside(older[-1]))
 
+    def _compared(self, forecast: Forecast) -> float | None:
+        """Return what to add to the points so that they meet the forecast's value.
+
+        A disk's points leave out what the file system reserves, a constant. Points that are
+        further off are of something else (the highest of several pods) and are not shown.
+        """
+        if self.measured is None or not self.measured.times:
+            return None
+        index = max(0, bisect_right(self.measured.times, forecast.at) - 1)
+        lacking = forecast.value - self.measured.values[index]
+        near = 0.1 if forecast.resource in _RESERVING else 0.03
+        if abs(lacking) > near * forecast.limit:
+            return None
+        return lacking if forecast.resource in _RESERVING else 0.0
+
     def _inside(self, forecast: Forecast) -> float | None:
-        first = bisect_right(self.history.times, forecast.at)
         good = seen = 0
-        for at, value in zip(self.history.times[first:], self.history.values[first:], strict=True):
-            band = band_at(forecast, at)
+        for at, value in self.points(forecast.at, 2 * KEEP):
+            band = band_at(forecast, at) if at > forecast.at else None
             if band is not None:
                 seen += 1
                 good += band[0] <= value <= band[1]
@@ -176,5 +236,7 @@ def series_id(forecast: Forecast) -> str:
     """Return a short name for the series, stable between runs, safe in a URL."""
     ref = forecast.object
     parts = [forecast.cluster, ref.kind, ref.namespace, ref.name, forecast.resource]
-    parts += [f"{key}={forecast.labels[key]}" for key in sorted(forecast.labels)]
+    parts += [
+        f"{key}={forecast.labels[key]}" for key in sorted(forecast.labels) if key not in _PASSING
+    ]
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()

@@ -35,8 +35,7 @@ def view(feed: Feed, series: str = "", ago: float | None = None) -> dict[str, An
     risky = feed.at_risk()
     now = feed.now or 0.0
     soon = [one for one in risky if (one.time_left(now) or 0.0) <= WITHIN]
-    urgent = next(iter(soon or risky), None)
-    chosen = feed.series.get(series) or urgent or _any(feed)
+    chosen = feed.series.get(series) or feed.favourite(soon or risky) or _any(feed)
     return {
         "version": feed.version,
         "head": _head(feed, soon),
@@ -50,7 +49,7 @@ def view(feed: Feed, series: str = "", ago: float | None = None) -> dict[str, An
 
 def _any(feed: Feed) -> Series | None:
     """Return the series with the longest history: a plot is better company than a blank."""
-    return max(feed.series.values(), key=lambda one: (len(one.history.times), one.id), default=None)
+    return min(feed.series.values(), key=lambda one: (one.since, one.id), default=None)
 
 
 def _head(feed: Feed, soon: list[Series]) -> dict[str, Any]:

@@ -23,21 +23,18 @@ _ENDS: Final = {
     "inodes": ("inodes", "inodes run out"),
     "pids": ("PIDs", "PIDs run out"),
     "pods": ("pod slots", "pod slots run out"),
-    "pvc": ("volume", "volume is full"),
-    "pvc-inodes": ("volume inodes", "volume's inodes run out"),
+    "volume": ("volume", "volume is full"),
+    "volume-inodes": ("volume inodes", "inodes run out"),
     "container-memory": ("memory limit", "memory limit is reached"),
 }
 _BINARY: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def resource(forecast: Forecast) -> str:
-    """Return what is running out, with the container or the claim that it belongs to."""
+    """Return what is running out, with the container and the pod that it belongs to."""
     name = _ENDS.get(forecast.resource, (forecast.resource.replace("-", " "), ""))[0]
-    part = next(
-        (forecast.labels[key] for key in ("container", "claim", "pvc") if forecast.labels.get(key)),
-        "",
-    )
-    return f"{name} · {part}" if part else name
+    parts = (name, forecast.labels.get("container", ""), forecast.labels.get("pod", ""))
+    return " · ".join(part for part in parts if part)
 
 
 def ending(name: str) -> str:

@@ -26,7 +26,7 @@ CLUSTER = "prod-eu"
 
 NODE_4 = ObjectRef("Node", "", "node-4")
 CHECKOUT = ObjectRef("Deployment", "shop", "checkout")
-POSTGRES = ObjectRef("StatefulSet", "shop", "postgres")
+POSTGRES = ObjectRef("PersistentVolumeClaim", "shop", "data-postgres-0")
 SEARCH = ObjectRef("Deployment", "search", "indexer")
 NODE_7 = ObjectRef("Node", "", "node-7")
 
@@ -121,7 +121,7 @@ def tracks() -> list[Track]:
             0.1 * GIB,
             0.011 * GIB / HOUR,
             0.5 * GIB,
-            labels={"container": "app"},
+            labels={"container": "app", "pod": "checkout-6d9f-xk2lp"},
         ),
         Track(
             POSTGRES,
@@ -130,7 +130,7 @@ def tracks() -> list[Track]:
             61 * GIB,
             0.62 * GIB / HOUR,
             100 * GIB,
-            labels={"claim": "data-postgres-0"},
+            labels={"workload": "StatefulSet shop/postgres"},
         ),
         Track(NODE_7, "inodes", "inodes", 2.1e6, 24_000 / HOUR, 3.2e6),
         Track(NODE_7, "memory", "bytes", 21 * GIB, 0.1 * GIB / HOUR, 30 * GIB),
@@ -141,7 +141,7 @@ def tracks() -> list[Track]:
             1.1 * GIB,
             0.028 * GIB / HOUR,
             3 * GIB,
-            labels={"container": "indexer"},
+            labels={"container": "indexer", "pod": "indexer-0"},
         ),
         Track(ObjectRef("Node", "", "node-1"), "pods", "pods", 61, 0.6 / HOUR, 110),
     ]
@@ -164,6 +164,7 @@ def records(until: float, seed: int = 7, since: float = START) -> Iterator[Outpu
         batch: list[Output] = [("forecasts", track.forecast(at, chance)) for track in series]
         if (at - START) % (6 * STEP) == 0:
             batch.append(("findings", _noise(at, events)))
+            events = 0
         if chance.random() < 0.4:
             batch.append(("suppressed", _held(at, chance)))
         while told < len(story) and story[told][0] <= at:
@@ -200,7 +201,7 @@ def filled(clock: Clock, hours: float = 27.5, *, seed: int = 7) -> Feed:
 
 
 def _noise(at: float, events: int) -> Finding:
-    parts = {"events": float(events), "candidates": events * 0.021}
+    parts = {"lines": float(events), "candidates": events // 50, "groups": events // 900}
     return Finding(
         id=f"noise-{at}",
         rule="event-noise",
@@ -406,6 +407,7 @@ def _disk() -> Iterator[tuple[float, str, Any]]:
             START + 20 * HOUR,
             updated_at=at,
             expected_at=at + left * HOUR,
+            first_expected_at=START + 40 * HOUR,
             cause=Cause(
                 kind="growth",
                 odds=0.64,
@@ -446,6 +448,8 @@ def _leak() -> Iterator[tuple[float, str, Any]]:
             updated_at=at,
             state=state,
             expected_at=due if at == opened else due + 700,
+            first_expected_at=due,
+            came_true_at=None if at == opened else due + 700,
             resolved_at=at if state is State.RESOLVED else None,
             cause=Cause(
                 kind="oom",
