@@ -41,26 +41,19 @@ class Hit(msgspec.Struct, array_like=True):
     weight: float = 1.0  # with which it will be learned
 
 
-def counts(hits: Sequence[Hit], at: float, floor: float, *, oom: bool = False) -> list[float]:
-    """Return k in each of `models.restarts.WINDOWS` before `at`, of hits after `floor`.
+def count(hits: Sequence[Hit], since: float, *, oom: bool = False) -> float:
+    """Return k of the hits after `since`; of OOM kills alone if `oom`."""
+    each: dict[tuple[str, str], int] = {}
+    for hit in hits:
+        if hit.at > since and (hit.oom or not oom):
+            unit = (hit.pod, hit.container)
+            each[unit] = each.get(unit, 0) + 1
+    return float(max(max(each.values()), sum(each.values()) - len(each) + 1) if each else 0)
 
-    Parameters
-    ----------
-    oom
-        Count OOM kills alone.
-    """
-    out = []
-    for window in WINDOWS:
-        since = max(at - window, floor)
-        each: dict[tuple[str, str], int] = {}
-        for hit in hits:
-            if hit.at > since and (hit.oom or not oom):
-                unit = (hit.pod, hit.container)
-                each[unit] = each.get(unit, 0) + 1
-        out.append(
-            float(max(max(each.values()), sum(each.values()) - len(each) + 1) if each else 0)
-        )
-    return out
+
+def counts(hits: Sequence[Hit], at: float, floor: float, *, oom: bool = False) -> list[float]:
+    """Return k in each of `models.restarts.WINDOWS` before `at`, of hits after `floor`."""
+    return [count(hits, max(at - window, floor), oom=oom) for window in WINDOWS]
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -26,11 +26,9 @@ from stream.operators.agenda import Agenda
 from stream.operators.base import Output
 from stream.operators.conclude import conclude
 from stream.operators.restart_rules import RestartSettings
+from stream.operators.restart_state import Workload
 from stream.operators.shelf import Shelf
 from stream.records import Finding, ObjectRef, Part, Severity
-
-if TYPE_CHECKING:
-    from stream.operators.restarts import Workload
 
 NAMESPACE: Final = "~"  # begins the keys of namespaces; no cluster's name begins so
 WINDOW: Final = 1800.0  # seconds

@@ -66,6 +66,7 @@ class Pod(msgspec.Struct, array_like=True):
     restarts: dict[str, int] = {}  # by container
     oom_at: float = 0.0  # end of the newest OOM kill that was told
     startup: list[float] = []  # restarts of its first minutes that wait for a verdict
+    early: int = 0  # restarts of its first minutes
     failed_at: float = 0.0  # newest restart that was not a clean exit
     deleted_at: float | None = None
     evicted: bool = False

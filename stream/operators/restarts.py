@@ -21,7 +21,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from models.restarts import RestartBank
@@ -30,53 +29,25 @@ from stream.columns import Columns
 from stream.operators import burst, episode
 from stream.operators.agenda import Agenda
 from stream.operators.base import Output
-from stream.operators.burst import LONGEST, Hit, Verdict
+from stream.operators.burst import LONGEST, Verdict
 from stream.operators.conclude import conclude, span
 from stream.operators.episode import Episode
 from stream.operators.namespaces import NAMESPACE, Namespaces
 from stream.operators.nodes import newer
-from stream.operators.pods import CRASH_LOOP, Pod, Restart, first_sight, observe
+from stream.operators.pods import Pod, first_sight, observe
 from stream.operators.restart_rules import RestartSettings, standing, timers, words
+from stream.operators.restart_state import IN_ALERT, Workload
 from stream.operators.shelf import Shelf
-from stream.records import Finding, ObjectRef, Part, PodInput, PodRecord, Point, Severity
+from stream.records import Finding, Part, PodInput, PodRecord, Point, Severity
 from stream.topics import PODS
 
-__all__ = ["RestartSettings", "Restarts", "Workload"]
+__all__ = ["RestartSettings", "Restarts"]
 
 _GRID: Final = 15.0  # seconds between two times at which restarts are judged
 _EVIDENCE: Final = 60.0  # seconds between two pieces of evidence of one workload
 _POINTS: Final = 300.0  # seconds that one point of the time-series store sums up
-_HISTORY: Final = 60.0  # seconds until a list is surely read and what it shows can be learned
-_HITS: Final = 300  # restarts kept of one workload; more change no verdict
-_GENERATIONS: Final = 8  # kept of one workload
-_IN_ALERT: Final = 0.1  # weight with which restarts of an incident are learned as usual
 _YOUNG: Final = 24 * 3600.0  # seconds that a release is worth naming
 _SHORT_LIVED: Final = frozenset({"Job", "Pod", "CronJob"})
-
-
-class Workload(msgspec.Struct, array_like=True):
-    """What is known of one workload."""
-
-    cluster: str
-    ref: ObjectRef
-    pods: dict[str, Pod] = {}  # by uid
-    hits: list[Hit] = []  # counted restarts of the longest window
-    births: dict[str, float] = {}  # generation → creation of its first pod
-    history: tuple[float, float, float] | None = None  # restarts, oldest pod, when to learn it
-    burst_since: float | None = None
-    critical: bool = False
-    floor: float = 0.0  # what was before this belongs to a burst that is over
-    last: Restart | None = None
-    last_pod: str = ""  # uid
-    ooms: list[float] = []
-    episodes: dict[str, Episode] = {}
-    told_at: float = 0.0  # newest evidence
-    untold: int = 0  # restarts since
-    untold_clean: int = 0
-    untold_kills: int = 0
-    delta: int = 0  # restarts since the newest point
-    idle_since: float | None = None  # without a pod
-    due: float | None = None
 
 
 class Restarts:
@@ -136,9 +107,9 @@ class Restarts:
             under_watch = record.created_at >= self._began[record.cluster]
             pod = first_sight(record, under_watch=under_watch)
             if not under_watch:
-                self._remember(workload, pod)
+                workload.remember(pod, self._now)
             workload.pods[record.uid] = pod
-            self._birth(workload, record)
+            workload.bear(record)
         elif pod.deleted_at is not None:
             return
         elif record.deleted:
@@ -146,11 +117,15 @@ class Restarts:
         elif not newer(record.resource_version, record.at, pod.version, pod.at):
             return
         restarts, kills = observe(pod, record)
-        self._count(workload, record.uid, pod, restarts)
+        settings = self._settings
+        if workload.count(record.uid, pod, restarts, settings):
+            self._namespaces.touch(workload.cluster, ref.namespace, self._now, self._agenda)
+            counted = workload.counted(self._now, settings.count_window)
+            self._happened(workload, "restart-count", counted)
         if kills:
-            workload.ooms = [*workload.ooms, *[self._now] * kills][-20:]
-            workload.untold_kills += kills
-            self._happened(workload, "oom-kill", len(self._recent_ooms(workload, self._now)))
+            workload.killed(kills, self._now)
+            kills = workload.recent_ooms(self._now, settings.oom_window)
+            self._happened(workload, "oom-kill", kills)
         if record.reason == "Evicted" and not pod.evicted:
             pod.evicted = True
             workload.episodes["pod-evicted"] = Episode(self._now)  # told at the next grid time
@@ -164,50 +139,6 @@ class Restarts:
             workload.due = self._agenda.put(key, self._now, now=self._now)
         self._schedule(key, workload, self._now)
 
-    def _remember(self, workload: Workload, pod: Pod) -> None:
-        """Keep what a pod's first sight says of the time before it was watched."""
-        total, oldest, when = workload.history or (0.0, pod.created_at, self._now + _HISTORY)
-        total += sum(pod.restarts.values())
-        workload.history = (total, min(oldest, pod.created_at), when)
-
-    def _birth(self, workload: Workload, record: PodRecord) -> None:
-        if record.generation:
-            known = workload.births.get(record.generation, record.created_at)
-            workload.births[record.generation] = min(known, record.created_at)
-            while len(workload.births) > _GENERATIONS:
-                del workload.births[min(workload.births, key=lambda g: (workload.births[g], g))]
-
-    def _count(self, workload: Workload, uid: str, pod: Pod, restarts: Sequence[Restart]) -> None:
-        settings = self._settings
-        birth = workload.births.get(pod.generation, -math.inf)
-        new = bool(pod.generation) and pod.created_at - birth < settings.rollout
-        for restart in restarts:
-            workload.last, workload.last_pod = restart, uid
-            workload.untold += 1
-            workload.delta += 1
-            if restart.clean and settings.ignore_exit_code_zero:
-                workload.untold_clean += 1
-                continue
-            times = [restart.at]
-            if new and restart.at - pod.created_at < settings.startup:
-                pod.startup.append(restart.at)
-                if len(pod.startup) <= settings.startup_restarts:
-                    continue
-                times, pod.startup = pod.startup, []
-                new = False
-            pod.failed_at = max(pod.failed_at, restart.at)
-            weight = 1.0 if workload.burst_since is None else _IN_ALERT
-            workload.hits += [Hit(at, uid, restart.container, restart.oom, weight) for at in times]
-            self._namespaces.touch(
-                workload.cluster, workload.ref.namespace, self._now, self._agenda
-            )
-        if restarts:
-            workload.hits = sorted(workload.hits, key=lambda hit: hit.at)[-_HITS:]
-            if settings.count_threshold is not None:
-                self._happened(
-                    workload, "restart-count", self._in_count_window(workload, self._now)
-                )
-
     def _happened(self, workload: Workload, rule: str, count: int) -> None:
         threshold = {
             "restart-count": self._settings.count_threshold,
@@ -215,16 +146,6 @@ class Restarts:
         }[rule]
         if threshold is not None and count >= threshold:
             episode.happened(workload.episodes, rule, self._now)
-
-    def _in_count_window(self, workload: Workload, at: float) -> int:
-        each: dict[tuple[str, str], int] = {}
-        for hit in workload.hits:
-            if hit.at > at - self._settings.count_window:
-                each[hit.pod, hit.container] = each.get((hit.pod, hit.container), 0) + 1
-        return max(max(each.values()), sum(each.values()) - len(each) + 1) if each else 0
-
-    def _recent_ooms(self, workload: Workload, at: float) -> list[float]:
-        return [t for t in workload.ooms if t > at - self._settings.oom_window]
 
     # what event time says
 
@@ -237,6 +158,7 @@ class Restarts:
         verdicts = self._verdicts(at, [w for _, w in due], [key for key, _ in due])
         for (key, workload), found in zip(due, verdicts, strict=True):
             workload.due = None
+            workload.settle(at, self._settings)
             self._burst(workload, at, found, out)
             self._fixed(workload, at, out)
             self._tell(workload, at, out)
@@ -300,49 +222,30 @@ class Restarts:
             within = [h.at for h in workload.hits if h.at > workload.floor]
             workload.burst_since = min(within)
             for hit in workload.hits:
-                hit.weight = _IN_ALERT
-            workload.critical = self._is_critical(workload, at)
+                hit.weight = IN_ALERT
+            workload.critical = workload.is_critical(at, self._settings.quiet)
             out.append(self._fire_burst(workload, at, found))
             return
         last = max((hit.at for hit in workload.hits), default=-math.inf)
-        troubled = {hit.pod for hit in workload.hits}
-        uneasy = any(
-            pod.alive and (pod.waiting in CRASH_LOOP or (uid in troubled and not pod.ready))
-            for uid, pod in workload.pods.items()
-        )
-        if not uneasy and at - last >= burst.quiet_needed(workload.hits, self._settings.quiet):
+        if not workload.uneasy() and at - last >= burst.quiet_needed(
+            workload.hits, self._settings.quiet
+        ):
             out.append(
                 self._resolved(workload, "restart-burst", f"no restart for {span(at - last)}")
             )
             workload.burst_since, workload.critical, workload.floor = None, False, at
-        elif found is not None and not workload.critical and self._is_critical(workload, at):
+        elif (
+            found is not None
+            and not workload.critical
+            and workload.is_critical(at, self._settings.quiet)
+        ):
             workload.critical = True
             out.append(self._fire_burst(workload, at, found))
-
-    def _affected(self, workload: Workload, at: float) -> list[str]:
-        """Return the uids of pods that are there and in trouble now, or were minutes ago."""
-        fresh = {hit.pod for hit in workload.hits if hit.at > at - self._settings.quiet}
-        known = {hit.pod for hit in workload.hits}
-        return [
-            uid
-            for uid, pod in sorted(workload.pods.items())
-            if pod.alive and (uid in fresh or (uid in known and not pod.ready))
-        ]
-
-    def _is_critical(self, workload: Workload, at: float) -> bool:
-        """Say whether most pods are affected, or one loops at the longest back-off."""
-        alive = sum(pod.alive for pod in workload.pods.values())
-        if 2 * len(self._affected(workload, at)) > alive:
-            return True
-        last = workload.last
-        return last is not None and burst.at_plateau(
-            workload.hits, workload.last_pod, last.container
-        )
 
     def _fire_burst(self, workload: Workload, at: float, found: Verdict) -> Finding:
         last = workload.last
         assert last is not None  # a burst has restarts
-        affected = self._affected(workload, at)
+        affected = workload.affected(at, self._settings.quiet)
         alive = sum(pod.alive for pod in workload.pods.values())
         pod = workload.pods.get(workload.last_pod)
         birth = workload.births.get(pod.generation) if pod else None
@@ -350,7 +253,7 @@ class Restarts:
         if pod is not None and birth is not None and at - birth < _YOUNG:
             release = (pod.generation, at - birth)
         because = burst.reasons(found, last, (len(affected), alive), release)
-        if burst.at_plateau(workload.hits, workload.last_pod, last.container):
+        if workload.at_plateau():
             text = "the back-off is at its plateau: one attempt in five minutes"
             because = (*because, Part("backoff", "plateau", text))
         what = "OOM kills" if found.oom else "restarts"
@@ -365,23 +268,8 @@ class Restarts:
             severity=Severity.CRITICAL if workload.critical else Severity.WARNING,
             score=round(found.score, 3),
             because=because,
-            labels=self._labels(workload, affected),
+            labels=workload.labels(affected),
         )
-
-    def _labels(self, workload: Workload, affected: Sequence[str] = ()) -> dict[str, str]:
-        last, pod = workload.last, workload.pods.get(workload.last_pod)
-        nodes = sorted({workload.pods[uid].node for uid in affected} - {""})
-        if not nodes and pod is not None:
-            nodes = [pod.node]
-        return {
-            "node": ",".join(nodes[:3]),
-            "pod": pod.name if pod else "",
-            "generation": pod.generation if pod else "",
-            "container": last.container if last else "",
-            "image": last.image if last else "",
-            "reason": last.reason if last else "",
-            "exit_code": str(last.exit_code) if last and last.exit_code is not None else "",
-        }
 
     def _fixed(self, workload: Workload, at: float, out: list[Output]) -> None:
         shown: Mapping[str, Pod | None] = standing(workload.pods.values())
@@ -391,9 +279,9 @@ class Restarts:
                 case "firing":
                     assert known is not None  # it fires, so it is there
                     count = (
-                        len(self._recent_ooms(workload, at))
+                        workload.recent_ooms(at, self._settings.oom_window)
                         if rule == "oom-kill"
-                        else self._in_count_window(workload, at)
+                        else workload.counted(at, self._settings.count_window)
                     )
                     pod = shown.get(rule) or workload.pods.get(workload.last_pod)
                     severity, summary, because, labels = words(
@@ -401,7 +289,7 @@ class Restarts:
                     )
                     if rule in {"crash-loop", "oom-kill", "restart-count"} and workload.last:
                         because = (*because, *burst.last_exit(workload.last))
-                        labels = self._labels(workload) | {k: v for k, v in labels.items() if v}
+                        labels = workload.labels() | {k: v for k, v in labels.items() if v}
                     out.append(
                         conclude(
                             rule,
@@ -465,7 +353,7 @@ class Restarts:
             because += (Part("clean", float(clean), f"{clean} of them with exit code 0"),)
         if workload.last is not None and rule != "pod-evicted":
             because += burst.last_exit(workload.last)
-        labels = self._labels(workload) if rule != "pod-evicted" else {"reason": "Evicted"}
+        labels = workload.labels() if rule != "pod-evicted" else {"reason": "Evicted"}
         return conclude(
             rule,
             "evidence",
@@ -525,6 +413,11 @@ class Restarts:
             pod.deleted_at + self._settings.grace
             for pod in workload.pods.values()
             if pod.deleted_at is not None
+        ]
+        times += [
+            pod.created_at + self._settings.startup
+            for pod in workload.pods.values()
+            if pod.early and pod.alive and now < pod.created_at + self._settings.startup
         ]
         if workload.idle_since is not None:
             times.append(workload.idle_since + self._patience(workload))
