@@ -187,6 +187,7 @@ def _record(
         change_cause=annotations.get(CHANGE_CAUSE, ""),
         rollout=shape.rollout,
         images=spec.images(),
+        subresource=who.subresource,
     )
 
 

@@ -239,6 +239,7 @@ class DeploymentChange(Input, frozen=True):
     change_cause: str = ""
     rollout: str = ""  # "progressing" | "complete" | "stuck" | "paused" | ""
     images: tuple[str, ...] = ()
+    subresource: str = ""  # through which `manager` wrote: "scale" is how autoscalers do
 
 
 class Gap(Input, frozen=True):
