@@ -1,20 +1,21 @@
-"""Where `Progress` stands among the findings of a topic-partition.
+"""The order in which the findings of a topic-partition are said, and when it has got how far.
 
-Each `Tick` that moves its cluster's time on becomes a `Progress`, written directly behind what the
-records up to the tick have led to. Its place may not depend on the borders between batches. It is
-found without calling operators once per tick: a finding carries the operator's event time, which
-never falls, so findings at or before the tick's event time stand before it and later ones behind.
-Only where a tick is followed by a record that does not advance the event time would that be
-ambiguous, and only there a batch is cut (`spans`).
+Several operators read one topic, and a batch may end anywhere. If findings were written as they
+come, their order would depend on where batches ended, and whatever follows with it. So they are
+held until the next `Tick` that moves its cluster's time on, and then said in the order of (event
+time, operator, the operator's own order), with the tick's `Progress` behind them. Nothing waits
+longer for it: alerting uses a finding only when a progress has passed it.
 
-Guaranteed: the findings of one operator and the progress of its source come in the same sequence
-whatever the batches. Not guaranteed: the order in which *different* operators of one topic speak at
-the *same* event time; who joins them orders by (`at`, `id`).
+Guaranteed: the findings and progress of one topic-partition are one sequence, a function of its
+records alone. The held findings are part of the task's state.
+
+Left to others: forecasts and points, which are written at once; each series of them has one
+operator, hence one order, and nothing compares them across series.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -23,69 +24,48 @@ import msgspec
 from stream.records import Conclusion, Finding, Input, Progress, Tick
 
 
-class TopicTime(msgspec.Struct):
-    """How far one topic-partition has come in event time; part of the task's state."""
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """A finding that waits for the next tick."""
 
-    now: float = -inf  # the largest `at` so far: the operators' event time
-    ticks: dict[str, float] = {}  # cluster → its newest tick
-
-
-class Mark(NamedTuple):
-    """A progress, and the event time behind which it stands."""
-
-    after: float
-    progress: Progress
+    at: float
+    operator: str
+    finding: Finding
 
 
 class Span(NamedTuple):
-    """Records ``start:stop`` that operators may be given in one call, with the progress in them."""
+    """Records ``start:stop``: what operators are given in one call. A tick ends it, or nothing."""
 
     start: int
     stop: int
-    marks: Sequence[Mark]
+    tick: Tick | None
 
 
-def spans(source: str, records: Sequence[Input], time: TopicTime) -> Iterator[Span]:
-    """Cut `records` where progress would have no certain place; moves `time` on."""
-    start = 0
-    marks: list[Mark] = []
-    last = len(records) - 1
-    for i, record in enumerate(records):
-        if record.at > time.now:
-            time.now = record.at
-        if type(record) is not Tick or record.at <= time.ticks.get(record.cluster, -inf):
-            continue
-        time.ticks[record.cluster] = record.at
-        marks.append(Mark(time.now, Progress(source=source, cluster=record.cluster, at=record.at)))
-        if i < last and not records[i + 1].at > time.now:
-            yield Span(start, i + 1, marks)
-            start, marks = i + 1, []
-    if start <= last:
-        yield Span(start, last + 1, marks)
+class TopicProgress(msgspec.Struct):
+    """How far one topic-partition has come, and what waits to be said; part of the task's state."""
 
+    ticks: dict[str, float] = {}  # cluster → its newest tick
+    held: list[Held] = []
 
-def woven(
-    source: str, findings: Sequence[Sequence[Finding]], marks: Sequence[Mark]
-) -> list[Conclusion]:
-    """Return the findings of each operator and the marks of one span in one sequence.
+    def spans(self, records: Sequence[Input]) -> Iterator[Span]:
+        """Cut `records` behind each tick that moves its cluster's time on; others end nothing."""
+        start = 0
+        for i, record in enumerate(records):
+            if type(record) is Tick and record.at > self.ticks.get(record.cluster, -inf):
+                self.ticks[record.cluster] = record.at
+                yield Span(start, i + 1, record)
+                start = i + 1
+        if start < len(records):
+            yield Span(start, len(records), None)
 
-    Findings get their `source`. One that claims an older time than the one before it (operators
-    should not) keeps its place behind it.
-    """
-    timed = [pair for said in findings for pair in _rising(said)]
-    timed.sort(key=lambda pair: pair[0])  # stable: operators in their order, each in its own
-    out: list[Conclusion] = []
-    waiting = list(reversed(marks))
-    for at, finding in timed:
-        while waiting and waiting[-1].after < at:
-            out.append(waiting.pop().progress)
-        out.append(msgspec.structs.replace(finding, source=source))
-    out.extend(mark.progress for mark in reversed(waiting))
-    return out
+    def hold(self, operator: str, source: str, findings: Sequence[Finding]) -> None:
+        """Keep what an operator said, in its order, under the name of its source."""
+        for one in findings:
+            self.held.append(Held(one.at, operator, msgspec.structs.replace(one, source=source)))
+        if findings:  # stable: each operator stays in its own order
+            self.held.sort(key=lambda held: (held.at, held.operator))
 
-
-def _rising(findings: Iterable[Finding]) -> Iterator[tuple[float, Finding]]:
-    at = -inf
-    for finding in findings:
-        at = max(at, finding.at)
-        yield at, finding
+    def say(self, source: str, tick: Tick) -> list[Conclusion]:
+        """Return all that was held, in order, and the progress of `tick`."""
+        said: list[Conclusion] = [held.finding for held in self.held]
+        self.held = []
+        return [*said, Progress(source=source, cluster=tick.cluster, at=tick.at)]

@@ -35,7 +35,7 @@ from stream.codec import UNREADABLE, decoder, digest, outgoing
 from stream.dead_letters import letter, sift
 from stream.errors import Corrupt, Fenced, ForewarnError, Rejected, Unavailable
 from stream.operators.base import Operator, Output
-from stream.progress import Span, TopicTime, spans, woven
+from stream.progress import Span, TopicProgress
 from stream.records import DeadLetter, Finding
 from stream.task_state import (
     MANIFEST,
@@ -214,7 +214,7 @@ class Task:
             pages.update(changelog_keys(operator, changed))
         manifest = memory.manifest
         framed = [part for key in sorted(pages.keys() - memory.stale) for part in (key, pages[key])]
-        return digest([*framed, pack((sorted(manifest.offsets.items()), manifest.times))])
+        return digest([*framed, pack((sorted(manifest.offsets.items()), manifest.progress))])
 
     # ---- restore ------------------------------------------------------------------------------
 
@@ -312,9 +312,11 @@ class Task:
         offered, records, bad = _decoded(topic, messages)
         place = f"{topic}/{self._partition}"
         letters = {message.offset: letter(place, message, error) for message, error in bad}
-        time = manifest.times.setdefault(topic, TopicTime())
-        for span in spans(place, records, time):
+        progress = manifest.progress.setdefault(topic, TopicProgress())
+        for span in progress.spans(records):
             letters |= await self._step_span(memory, topic, span, offered, records)
+            if span.tick is not None:
+                self._say(memory, progress.say(place, span.tick))
         positions = {message.offset: i for i, message in enumerate(messages)}
         manifest.poison.note(
             topic, self._partition, len(messages), [positions[offset] for offset in letters]
@@ -345,18 +347,16 @@ class Task:
     ) -> dict[int, DeadLetter]:
         """Give one span to every operator of the topic; return the letters of what they refuse."""
         letters: dict[int, DeadLetter] = {}
-        findings: list[list[Finding]] = []
-        messages = offered[span.start : span.stop]
+        progress = memory.manifest.progress[topic]
+        part = slice(span.start, span.stop)
         for operator in memory.operators:
             if operator.topic != topic:
                 continue
-            said, refused = await self._offer(
-                memory, operator, messages, records[span.start : span.stop]
-            )
+            said, refused = await self._offer(memory, operator, offered[part], records[part])
             letters |= refused
-            findings.append([one for one in said if isinstance(one, Finding)])
+            findings = [one for one in said if isinstance(one, Finding)]
+            progress.hold(operator.name, f"{topic}/{self._partition}", findings)
             self._say(memory, [one for one in said if not isinstance(one, Finding)])
-        self._say(memory, woven(f"{topic}/{self._partition}", findings, span.marks))
         return letters
 
     async def _offer(

@@ -19,7 +19,7 @@ from stream.checkpoint import unpack
 from stream.dead_letters import Poison
 from stream.errors import Corrupt
 from stream.operators.base import Operator
-from stream.progress import TopicTime
+from stream.progress import TopicProgress
 
 MANIFEST: Final = b"task"
 VERSION: Final = 1
@@ -34,7 +34,7 @@ class Manifest(msgspec.Struct):
     base: dict[str, int]  # S: input topic → first offset that is not in the pages
     offsets: dict[str, int]  # O: input topic → first offset that is not committed
     refused: dict[str, list[int]]  # operator → offsets from S to O that it refused
-    times: dict[str, TopicTime]  # as of O
+    progress: dict[str, TopicProgress]  # as of O
     poison: Poison  # as of O
 
     @classmethod
