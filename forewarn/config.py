@@ -67,6 +67,8 @@ class RetentionConfig(BaseModel):
     """Seconds that the outbox is kept."""
     suppressed: float = Field(default=RETENTION["suppressed"], ge=3600)
     """Seconds that what was held back is kept, with its reason."""
+    deliveries: float = Field(default=RETENTION["deliveries"], ge=3600)
+    """Seconds that the ledger of what was sent is kept."""
     dlq: float = Field(default=RETENTION["dlq"], ge=3600)
     """Seconds that dead letters are kept."""
 
@@ -131,9 +133,10 @@ class Config(BaseModel):
 
     cluster: str = Field(default="default", min_length=1, max_length=253, pattern=r"^[^\s/]+$")
     """Name of the watched cluster; part of every key, so a change of it starts anew."""
-    partitions: int = Field(default=4, ge=1, le=256)
-    """Partitions of every topic, one task each; fixed once the store exists."""
-    tick_seconds: float = Field(default=10.0, ge=0.1, le=600)
+    partitions: int = Field(default=1, ge=1, le=256)
+    """Partitions of every topic, one task each; fixed once the store exists. One process needs no
+    more than one."""
+    tick_seconds: float = Field(default=5.0, ge=0.1, le=600)
     """Seconds of event time between two ticks: how finely whatever waits for time goes on."""
     store: StoreConfig = StoreConfig()
     """The embedded log and its state."""

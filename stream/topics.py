@@ -24,6 +24,7 @@ TS: Final = "ts"
 INCIDENTS: Final = "incidents"
 NOTIFICATIONS: Final = "notifications"  # what is to be sent: the outbox that delivery reads
 SUPPRESSED: Final = "suppressed"  # what was not sent, and why
+DELIVERIES: Final = "deliveries"  # what became of each message: the ledger
 DEAD_LETTERS: Final = "dlq"
 
 _DAY: Final = 86_400.0
@@ -36,6 +37,7 @@ RETENTION: Final[dict[str, float]] = {
     INCIDENTS: 365 * _DAY,
     NOTIFICATIONS: 30 * _DAY,
     SUPPRESSED: 30 * _DAY,
+    DELIVERIES: 30 * _DAY,
     DEAD_LETTERS: 30 * _DAY,
 }
 
