@@ -12,12 +12,16 @@ from typing import Final
 
 from stream.operators.base import Operator
 from stream.operators.changes import Changes
+from stream.operators.events import Events
+from stream.operators.growth import Growth
 from stream.operators.nodes import Nodes
 from stream.operators.restarts import Restarts
 from stream.operators.settings import OperatorSettings
 
 OPERATORS: Final[Mapping[str, Callable[[OperatorSettings], Operator]]] = {
     "restarts": lambda settings: Restarts(settings.restarts),
+    "events": lambda settings: Events(settings.events),
     "nodes": lambda settings: Nodes(settings.nodes),
     "changes": lambda settings: Changes(settings.changes),
+    "growth": lambda settings: Growth(settings.growth),
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from stream.operators.changes import ChangeSettings
 from stream.operators.events import EventSettings
+from stream.operators.growth import GrowthSettings
 from stream.operators.nodes import NodeSettings
 from stream.operators.restarts import RestartSettings
 
@@ -22,3 +23,4 @@ class OperatorSettings:
     events: EventSettings = field(default_factory=EventSettings)
     nodes: NodeSettings = field(default_factory=NodeSettings)
     changes: ChangeSettings = field(default_factory=ChangeSettings)
+    growth: GrowthSettings = field(default_factory=GrowthSettings)
