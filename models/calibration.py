@@ -38,10 +38,12 @@ from models.growth_prior import COUNTS, QUANTILES
 TIME_EDGES: Final = np.array(
     [0.5, 1.5, 3, 6, 9, 12, 18, 24, 30, 36, 48, 72, 120, 200], np.float64
 )  # hours
-KINDS: Final = 9  # Evidence, then two for series that are too young for it
+KINDS: Final = 10  # Evidence, then three for series that are too young for it
 LEARNING_HOURS: Final = 48.0  # below two days of history a series is still being learned
+YOUNG_HOURS: Final = 72.0  # growth on each of two days cannot be seen before three
 CELLS: Final = (len(TIME_EDGES) + 1) * KINDS * 4
 SPAN_EDGES: Final = np.array([3, 6, 12, 24, 48, 96], np.float64)  # hours, of the quantiles' bins
+CONFIDENT: Final = 0.8  # odds within 72 h from which a forecast has narrower quantiles of its own
 ODDS_HOURS: Final = np.array([24, 36, 72], np.float64)
 LEVELS: Final = np.array([0.1, 0.9])
 PRIOR_CAP: Final = 200.0  # forecasts: a table's cell never outweighs more than the fleet can teach
@@ -126,12 +128,17 @@ class Table:
         chosen: Floats = self._odds[cells]
         return chosen
 
-    def quantiles(self, hours: Floats) -> Floats:
-        """Return the .1 and .9 quantiles of log(true / predicted) at predicted `hours`, (n, 2)."""
-        ordered: Floats = np.maximum.accumulate(self._arrays["quantiles"], axis=1)[
-            np.digitize(hours, SPAN_EDGES)
-        ]
-        return ordered
+    def quantiles(self, cells: NDArray[np.intp], hours: Floats) -> Floats:
+        """Return the .1 and .9 quantiles of log(true / predicted) of forecasts, (n, 2)."""
+        ordered = np.maximum.accumulate(self._arrays["quantiles"], axis=1)
+        chosen: Floats = ordered[self._span(cells, hours)]
+        return chosen
+
+    def _span(self, cells: NDArray[np.intp], hours: Floats) -> NDArray[np.intp]:
+        """Return the row of `quantiles`: predicted time × whether the odds are high."""
+        sure = self._odds[cells, -1] >= CONFIDENT
+        span: NDArray[np.intp] = np.digitize(hours, SPAN_EDGES) * 2 + sure
+        return span
 
     def count(self, cells: NDArray[np.intp], hours: Floats) -> None:
         """Count forecasts of `cells` as crossed after `hours`; inf: not within 72 h."""
@@ -140,10 +147,10 @@ class Table:
         )
         np.add.at(self._arrays["new_counts"], cells, outcome)
 
-    def track(self, predicted: Floats, hours: Floats) -> None:
+    def track(self, cells: NDArray[np.intp], predicted: Floats, hours: Floats) -> None:
         """Count where true `hours` fell among the quantiles of what was `predicted`."""
         ratio = np.log(np.maximum(hours, 0.25) / np.maximum(predicted, 0.25))
-        span = np.digitize(predicted, SPAN_EDGES)
+        span = self._span(cells, predicted)
         below = ratio[:, None] <= self._arrays["quantiles"][span]
         np.add.at(self._arrays["new_below"], span, below)
         np.add.at(self._arrays["new_resolved"], span, 1)
@@ -240,7 +247,7 @@ class CalibrationBank:
         chances = np.where(some[:, None], table.odds(cells), full[:, None].astype(np.float64))
         chances = np.maximum.accumulate(chances, axis=1)
         middle = np.where(some | full, hours, np.inf)
-        quantiles = table.quantiles(np.where(some, hours, 0.0))
+        quantiles = table.quantiles(cells, np.where(some, hours, 0.0))
         spread = np.where(quantiles >= OPEN_ENDED, np.inf, np.exp(np.minimum(quantiles, 50.0)))
         low, high = (
             np.where(some, np.where(some, hours, 1.0) * spread[:, i], middle) for i in (0, 1)
@@ -282,8 +289,9 @@ class CalibrationBank:
             expired = age >= np.minimum(4 * predicted + 24, _LONGEST)
         tracks = live & (over | expired) & ~np.isnan(predicted)
         outcome = np.where(over, age, np.inf)
-        table.count(state["open_cell"][rows][counts].astype(np.intp), outcome[counts])
-        table.track(predicted[tracks], outcome[tracks])
+        cells = state["open_cell"][rows].astype(np.intp)
+        table.count(cells[counts], outcome[counts])
+        table.track(cells[tracks], predicted[tracks], outcome[tracks])
         counted = state["open_counted"][rows] | counts
         state["open_counted"][rows] = counted
         # A forecast for the next hour is expired before its odds for 72 h are known.
@@ -330,8 +338,8 @@ def cell_of(outlook: Outlook, stable: Bools) -> NDArray[np.intp]:
     """Return the cell of each forecast: time × what it rests on × stable × stopping, (n,)."""
     with np.errstate(invalid="ignore"):
         time = np.digitize(np.nan_to_num(outlook.hours, posinf=1e9), TIME_EDGES)
-    young = outlook.age < LEARNING_HOURS
-    kind = np.where(young, len(Evidence) + outlook.fast, outlook.evidence)
+    young = outlook.age < YOUNG_HOURS
+    kind = np.where(young, len(Evidence) + outlook.fast * (1 + outlook.daily), outlook.evidence)
     cell: NDArray[np.intp] = (((time * KINDS + kind) * 2 + stable) * 2 + outlook.stopping).astype(
         np.intp
     )

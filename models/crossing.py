@@ -89,8 +89,8 @@ class Outlook(NamedTuple):
         Percent, percent an hour (of the fast path where it speaks, else of the last day).
     evidence, reclaim : (n,)
         `Evidence` and `Reclaim` by number.
-    fast, stopping : (n,)
-        Whether the fast path speaks; whether growth has just slowed by half.
+    fast, stopping, daily : (n,)
+        Whether the fast path speaks; growth has just slowed by half; it is more than a day ago.
     certainty : (n,)
         The slope's t statistic.
     lives : (n,)
@@ -113,6 +113,7 @@ class Outlook(NamedTuple):
     reclaim: Floats
     fast: Bools
     stopping: Bools
+    daily: Bools
     certainty: Floats
     lives: Floats
     age: Floats
@@ -204,6 +205,7 @@ def _look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outloo
         reclaim=saw.reclaim,
         fast=speaks,
         stopping=_stopping(past.half_hours, said.drift, limits),
+        daily=np.nan_to_num(said.drift[:, 2]) > 0.1,
         certainty=fast.certainty,
         lives=lives,
         age=raw.length * 0.5,

@@ -25,6 +25,8 @@ References
 [1] A. C. Harvey, Forecasting, Structural Time Series Models and the Kalman Filter (1989), 2.3.2:
     local linear trend; the process noise below is its continuous-time form, 9.2.
 [2] P. J. Huber, Robust Estimation of a Location Parameter (1964): the winsorised innovation.
+[3] T. Gasser, L. Sroka, C. Jennen-Steinmetz, Residual Variance and Residual Pattern in Nonlinear
+    Regression, Biometrika 73 (1986), eq. 2: noise from pseudo-residuals of three neighbours.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ SLOPE_NOISE: Final = np.array([5.18e-5, 5.18e-3])
 SAMPLE_HOURS: Final = 1 / 12  # denser samples share the weight of one five-minute sample
 WINSOR: Final = 6.0  # standard deviations
 OUTLIER: Final = 3.0  # standard deviations, as far as the noise variance believes in them
+WANDER: Final = 9.0  # how much more than rough a series may be noisy: it wanders between samples
 STEP_COUNT: Final = 3
 STEP_SECONDS: Final = 600.0
 STEP_SLOPE_VARIANCE: Final = 0.0144  # (0.12 %/h)²: after a step the slope may be learnt anew
@@ -96,6 +99,8 @@ class GrowthBank:
             "start": (wide, (), np.nan),  # of the generation, s
             "last": (real, (), np.nan),
             "last_but_one": (real, (), np.nan),
+            "gap": (real, (), np.nan),  # hours between these two
+            "rough": (real, (), 1.0),  # variance around the line through two neighbours, %²
             # two filters, calm and runaway: %, %/h and their covariance; noise in %²
             "level": (real, (2,), np.nan),
             "slope": (real, (2,), 0.0),
@@ -182,12 +187,13 @@ class GrowthBank:
             state = self._arrays[name]
             scaled = state[rows] * _like(factors, state)
             state[rows] = np.clip(scaled, -HIGHEST, HIGHEST)
-        for name in ("p00", "p01", "p11", "noise"):
+        for name in ("p00", "p01", "p11", "noise", "rough"):
             state = self._arrays[name]
             scaled = state[rows] * _like(factors * factors, state)
             state[rows] = np.clip(scaled, -HIGHEST * HIGHEST, HIGHEST * HIGHEST)
-        noise = self._arrays["noise"]
-        noise[rows] = np.maximum(noise[rows], NOISE_FLOOR)
+        for name in ("noise", "rough"):
+            state = self._arrays[name]
+            state[rows] = np.maximum(state[rows], NOISE_FLOOR)
 
     def restart(self, rows: Rows) -> Bools:
         """End the generation of rows: level and memory go, noise and lifetimes stay.
@@ -211,7 +217,7 @@ class GrowthBank:
         state["life_mean"][ended] = mean + rate * off
         state["lives"][ended] = lives + 1
         for name, (_, _, empty) in self._schema.items():
-            if name not in ("noise", "lives", "life_mean", "life_variance", "skipped"):
+            if name not in ("noise", "rough", "lives", "life_mean", "life_variance", "skipped"):
                 state[name][rows] = empty
         return killed
 
@@ -266,19 +272,45 @@ class GrowthBank:
     def _onward(self, rows: Rows, times: Floats, values: Floats) -> Bools:
         state = self._arrays
         hours = (times - state["time"][rows]) / HOUR
-        slope = self._filter(rows, times, values, hours)
         one = state["last"][rows].astype(np.float64)
         two = state["last_but_one"][rows].astype(np.float64)
+        rough = self._roughness(rows, values, one, two, hours)
+        slope = self._filter(rows, times, values, hours, rough)
         middle = np.maximum(
             np.minimum(values, one), np.minimum(np.maximum(values, one), two)
         )  # median of three
         self._saw(rows, times, middle, hours, slope)
         state["last_but_one"][rows] = one
+        state["gap"][rows] = hours
         state["last"][rows] = values
         state["time"][rows] = times
         return self._remember(rows, times, middle)
 
-    def _filter(self, rows: Rows, times: Floats, values: Floats, hours: Floats) -> Floats:
+    def _roughness(
+        self, rows: Rows, values: Floats, one: Floats, two: Floats, hours: Floats
+    ) -> Floats:
+        """Learn how far a sample stands off the line through its neighbours; return it, (n,) %².
+
+        With the weight w of the newer neighbour that distance has the variance 1 + w² + (1 − w)²
+        times the noise, whatever the slope: a ramp does not look like noise [3].
+        """
+        state = self._arrays
+        gap = state["gap"][rows].astype(np.float64)
+        old = state["rough"][rows].astype(np.float64)
+        known = ~np.isnan(gap)
+        gap = np.where(known, gap, 1.0)
+        weight = gap / (gap + hours)
+        off = one - (two + (values - two) * weight)
+        square = off * off / (1 + weight * weight + (1 - weight) ** 2)
+        rate = 1 - np.exp(-np.minimum(hours, 0.5) / NOISE_HOURS)
+        learnt = old + rate * (np.minimum(square, OUTLIER * OUTLIER * old) - old)
+        rough: Floats = np.where(known, np.maximum(NOISE_FLOOR, learnt), old)
+        state["rough"][rows] = rough
+        return rough
+
+    def _filter(
+        self, rows: Rows, times: Floats, values: Floats, hours: Floats, rough: Floats
+    ) -> Floats:
         """Update both filters and the noise; return the runaway's slope, (n,) %/h."""
         state = self._arrays
         level, slope, p00, p01, p11 = (
@@ -310,8 +342,8 @@ class GrowthBank:
         k0, k1 = p00 / (p00 + share), p01 / (p00 + share)
         held = np.clip(error, -bound, bound)
         excess = np.minimum(error * error, OUTLIER * OUTLIER * variance) - p00
-        # The better of both filters: a ramp that the calm one cannot follow is no noise.
-        surprise = np.minimum(excess[:, 0], excess[:, 1])
+        # The better of both filters, within reason: a ramp that they cannot follow is no noise.
+        surprise = np.minimum(np.minimum(excess[:, 0], excess[:, 1]), WANDER * rough)
         rate = 1 - np.exp(-np.minimum(hours, 0.5) / NOISE_HOURS)
         learnt = np.maximum(NOISE_FLOOR, noise + rate * (surprise - noise))
 

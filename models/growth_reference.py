@@ -35,6 +35,7 @@ from models.growth import (
     STEP_COUNT,
     STEP_SECONDS,
     STEP_SLOPE_VARIANCE,
+    WANDER,
     WINSOR,
 )
 
@@ -101,12 +102,12 @@ class GrowthReference:
 
     def __init__(self) -> None:
         self.lives, self.life_mean, self.life_variance = 0.0, 0.0, 0.0
-        self.noise, self.skipped = 1.0, 0
+        self.noise, self.rough, self.skipped = 1.0, 1.0, 0
         self._begin()
 
     def _begin(self) -> None:
         self.time = self.start = math.nan
-        self.last = self.last_but_one = self.peak = self.crest = math.nan
+        self.last = self.last_but_one = self.gap = self.peak = self.crest = math.nan
         self.trends = [Trend(float(q)) for q in SLOPE_NOISE]
         self.drops: list[tuple[float, float, float]] = []  # time, ceiling, floor
         self.dropped = 0
@@ -154,12 +155,19 @@ class GrowthReference:
 
     def _onward(self, time: float, value: float) -> bool:
         hours = (time - self.time) / HOUR
+        rate = 1 - math.exp(-min(hours, 0.5) / NOISE_HOURS)
+        if not math.isnan(self.gap):
+            weight = self.gap / (self.gap + hours)
+            off = self.last - (self.last_but_one + (value - self.last_but_one) * weight)
+            square = off**2 / (1 + weight**2 + (1 - weight) ** 2)
+            believed = min(square, OUTLIER**2 * self.rough)
+            self.rough = max(NOISE_FLOOR, self.rough + rate * (believed - self.rough))
         calm, runaway = self.trends
         one, calm_stepped = calm.learn_one(time, value, hours, self.noise)
         two, runaway_stepped = runaway.learn_one(time, value, hours, self.noise)
         if not (calm_stepped or runaway_stepped):
-            rate = 1 - math.exp(-min(hours, 0.5) / NOISE_HOURS)
-            self.noise = max(NOISE_FLOOR, self.noise + rate * (min(one, two) - self.noise))
+            surprise = min(one, two, WANDER * self.rough)
+            self.noise = max(NOISE_FLOOR, self.noise + rate * (surprise - self.noise))
 
         middle = median([value, self.last, self.last_but_one])
         if middle >= self.peak:
@@ -169,7 +177,7 @@ class GrowthReference:
         if self.peak - middle > max(2.0, 4 * math.sqrt(self.noise), -runaway.slope * 2 / 3):
             self._drop(time, middle)
             self.peak = self.crest = middle
-        self.last_but_one, self.last, self.time = self.last, value, time
+        self.last_but_one, self.last, self.time, self.gap = self.last, value, time, hours
 
         slot = math.floor(time / SLOT)
         closed = slot > self.slot
@@ -237,7 +245,18 @@ class GrowthReference:
         for age, drop in enumerate(reversed(self.drops), 1):
             drops[:, (self.dropped - age) % DROPS] = drop
         single = (
-            *("time", "start", "last", "last_but_one", "noise", "peak", "crest", "slot"),
+            *(
+                "time",
+                "start",
+                "last",
+                "last_but_one",
+                "gap",
+                "noise",
+                "rough",
+                "peak",
+                "crest",
+                "slot",
+            ),
             *("slot_mean", "slot_max", "slot_count", "before_count", "head", "lives"),
             *("life_mean", "life_variance", "skipped"),
         )
