@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stream.bus import Batch, Bus, Message, Outgoing, Ownership
 from stream.codec import decode, digest
@@ -26,6 +28,7 @@ from tests.stream.toy import POISON, Toy, ToyBank, fill, messages, pod, stream
 
 # A clock that stands still: commits and snapshots come by count alone, often.
 PACE = Pace(commit_records=50, snapshot_records=170)
+OFTEN = Pace(commit_records=20, snapshot_records=50)
 RECORDS = stream(1_000)
 
 
@@ -207,6 +210,38 @@ async def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     assert found == await expected(records)
 
 
+ACTS = st.sampled_from(["restart", "hash", "flush", "snapshot"]) | st.integers(1, 60)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ACTS, max_size=30), st.sets(st.integers(0, 149), max_size=1))
+def test_any_mix_of_steps_restarts_and_snapshots_ends_alike(
+    acts: list[str | int], poison: set[int]
+) -> None:
+    log = messages(stream(150, seed=6))
+    for place in poison:
+        log.insert(place, refused(1.0))
+
+    async def play(acts: Sequence[str | int]) -> tuple[str, dict[str, str]]:
+        async with EmbeddedBus.open() as bus:
+            await fill(bus, [])
+            await bus.publish(log)
+            running = task(bus, pace=OFTEN)
+            for act in acts:
+                match act:
+                    case "restart":
+                        running = task(bus, pace=OFTEN)
+                    case "hash":
+                        await running.state_hash()
+                    case "flush" | "snapshot":
+                        await running.flush(snapshot=act == "snapshot")
+                    case limit:
+                        await running.step(int(limit))
+            return await outcome(bus, await drained(running))
+
+    assert asyncio.run(play(acts)) == asyncio.run(play([]))
+
+
 # ---- faults of the bus ------------------------------------------------------------------------
 
 
@@ -268,7 +303,6 @@ class FaultyOwnership:
 
 
 FEW = stream(120, seed=3)
-OFTEN = Pace(commit_records=20, snapshot_records=50)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -335,6 +369,25 @@ async def test_run_ends_when_fenced() -> None:
         async with asyncio.timeout(5.0):
             with pytest.raises(Fenced):
                 await running
+
+
+async def test_run_outlives_a_failing_bus_and_gives_the_task_up_when_cancelled() -> None:
+    async with EmbeddedBus.open() as bus:
+        await fill(bus, FEW)
+        faulty = Faulty(bus, 4, after=False)  # own, changelog, poll, commit
+        clock = ManualClock()
+        running = Task(faulty, "app", 0, 1, toys, clock=clock, pace=OFTEN)  # type: ignore[arg-type]
+        looping = asyncio.create_task(running.run(30))
+        while running.counters.records < 150:  # thirty of them twice
+            clock.advance(0.5)
+            await asyncio.sleep(0)
+        looping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await looping
+        assert running.counters.restores == 2
+        assert faulty.calls[-1] == "release"
+        found = await outcome(bus, await drained(task(bus)))
+    assert found == await expected(FEW)
 
 
 async def test_records_below_the_expected_offset_are_dropped_and_counted() -> None:
