@@ -1,7 +1,7 @@
 """Facts → records: the one path that a tape and a live cluster share.
 
-A `Normaliser` remembers per cluster what joins facts (`ingest.seen`, `ingest.workloads`) and drops
-what was said before. Rules:
+A `Normaliser` remembers per cluster what joins facts (`ingest.memory`) and drops what was said
+before. Rules:
 
 - Same uid at the same resourceVersion, or the same sample of a node again: a duplicate. Versions
   are compared for equality only, as Kubernetes promises no more before 1.35.
@@ -18,7 +18,6 @@ to others: places and dead letters, ticks (`ingest.intake`), the bus.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
@@ -26,50 +25,23 @@ import msgspec
 
 from ingest.events import event_record, reference_of
 from ingest.facts import KINDS
+from ingest.memory import Memory, Stats
 from ingest.nodes import node_record
-from ingest.objects import READ_ERRORS, Event, Metadata, Node, Pod, ReplicaSet, Status, identify
+from ingest.objects import READ_ERRORS, Event, Metadata, Node, ReplicaSet, Status, identify
 from ingest.owners import root_of_pod, root_of_reference, root_of_replicaset
+from ingest.pod_objects import Pod
 from ingest.pods import pod_record
 from ingest.reading import AnyFact
 from ingest.samples import Metrics, Summary
-from ingest.seen import PodSeen, Seen
+from ingest.seen import PodSeen
 from ingest.usage import metrics_record, summary_record
-from ingest.workloads import Workload, Workloads
+from ingest.workloads import Workload
 from stream.errors import Rejected
 from stream.records import AnyInput, Gap, NodeMetricsRecord
 
-_VERSIONS: Final = 262_144  # uids whose last version is remembered per cluster; some 60 MB
 _GONE: Final = 410  # HTTP: the wanted resourceVersion is no longer kept
 
 _T = TypeVar("_T")
-
-
-class Stats(msgspec.Struct):
-    """Counts of one resource; they only ever rise."""
-
-    seen: int = 0
-    records: int = 0
-    duplicates: int = 0
-    late: int = 0
-    rejected: int = 0
-
-
-class _Cluster:
-    """What one cluster has shown."""
-
-    def __init__(self, ignore: frozenset[str]) -> None:
-        self.seen = Seen()
-        self.workloads = Workloads(ignore=ignore)
-        self.versions: OrderedDict[str, str] = OrderedDict()
-        self.newest = float("-inf")  # at of the newest fact
-        self.heard: dict[str, float] = {}  # resource → at of its newest fact
-
-    def remember(self, uid: str, version: str) -> None:
-        """Keep the last version of an object."""
-        self.versions[uid] = version
-        self.versions.move_to_end(uid)
-        if len(self.versions) > _VERSIONS:
-            self.versions.popitem(last=False)
 
 
 class Normaliser:
@@ -88,7 +60,7 @@ class Normaliser:
 
     def __init__(self, *, ignore: frozenset[str] = frozenset()) -> None:
         self._ignore = ignore
-        self._clusters: dict[str, _Cluster] = {}
+        self._clusters: dict[str, Memory] = {}
         self.stats: dict[str, Stats] = {kind: Stats() for kind in KINDS}
 
     def feed(self, fact: AnyFact) -> list[AnyInput]:
@@ -103,7 +75,7 @@ class Normaliser:
         """
         cluster = self._clusters.get(fact.cluster)
         if cluster is None:
-            cluster = self._clusters[fact.cluster] = _Cluster(self._ignore)
+            cluster = self._clusters[fact.cluster] = Memory(ignore=self._ignore)
         stats = self.stats[fact.resource]
         stats.seen += 1
         if fact.at < cluster.newest:
@@ -122,7 +94,7 @@ class Normaliser:
         stats.records += 1
         return [record]
 
-    def _record(self, cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
+    def _record(self, cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
         if fact.type == "BOOKMARK":
             return None
         if fact.type == "ERROR":
@@ -147,11 +119,11 @@ def _version(metadata: Metadata, fact: AnyFact) -> str:
     return f"{version} deleted" if version and fact.type == "DELETED" else version
 
 
-def _pod(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
+def _pod(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     pod = _read(_read_pod, fact)
     metadata = pod.metadata
     version = _version(metadata, fact)
-    if version and cluster.versions.get(metadata.uid) == version:
+    if cluster.knows(metadata.uid, version):
         stats.duplicates += 1
         return None
     deleted = fact.type == "DELETED"
@@ -174,11 +146,11 @@ def _pod(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
     return record
 
 
-def _event(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
+def _event(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     event = _read(_read_event, fact)
     metadata = event.metadata
     version = _version(metadata, fact)
-    if version and cluster.versions.get(metadata.uid) == version:
+    if cluster.knows(metadata.uid, version):
         stats.duplicates += 1
         return None
     node = event.source.host if event.source is not None else ""
@@ -189,11 +161,11 @@ def _event(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
     return record
 
 
-def _node(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
+def _node(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     node = _read(_read_node, fact)
     metadata = node.metadata
     version = _version(metadata, fact)
-    if version and cluster.versions.get(metadata.uid) == version:
+    if cluster.knows(metadata.uid, version):
         stats.duplicates += 1
         return None
     deleted = fact.type == "DELETED"
@@ -204,11 +176,11 @@ def _node(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
 
 
 def _workload(kind: str) -> _Reader:
-    def read(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
+    def read(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
         workload = _read(_read_workload, fact)
         metadata = workload.metadata
         version = _version(metadata, fact)
-        if version and cluster.versions.get(metadata.uid) == version:
+        if cluster.knows(metadata.uid, version):
             stats.duplicates += 1
             return None
         try:
@@ -221,11 +193,11 @@ def _workload(kind: str) -> _Reader:
     return read
 
 
-def _replicaset(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
+def _replicaset(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     metadata = _read(_read_replicaset, fact).metadata
     identify(metadata)
     version = _version(metadata, fact)
-    if version and cluster.versions.get(metadata.uid) == version:
+    if cluster.knows(metadata.uid, version):
         stats.duplicates += 1
         return None
     root = root_of_replicaset(metadata)
@@ -234,13 +206,13 @@ def _replicaset(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | No
     return None
 
 
-def _summary(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
+def _summary(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     summary = _read(_read_summary, fact)
     record = summary_record(fact.cluster, fact.at, summary, fact.node, cluster.seen)
     return _unless_repeated(cluster, record, f"summary {record.node}", stats)
 
 
-def _metrics(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
+def _metrics(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     metrics = _read(_read_metrics, fact)
     record = metrics_record(fact.cluster, fact.at, metrics, fact.node, cluster.seen)
     what = f"metrics {metrics.metadata.namespace}/{metrics.metadata.name}"
@@ -248,17 +220,17 @@ def _metrics(cluster: _Cluster, fact: AnyFact, stats: Stats) -> AnyInput | None:
 
 
 def _unless_repeated(
-    cluster: _Cluster, record: NodeMetricsRecord, what: str, stats: Stats
+    cluster: Memory, record: NodeMetricsRecord, what: str, stats: Stats
 ) -> NodeMetricsRecord | None:
     version = repr(record.at)  # a sample has no version but its time
-    if cluster.versions.get(what) == version:
+    if cluster.knows(what, version):
         stats.duplicates += 1
         return None
     cluster.remember(what, version)
     return record
 
 
-def _gap(cluster: _Cluster, fact: AnyFact) -> Gap:
+def _gap(cluster: Memory, fact: AnyFact) -> Gap:
     try:
         status = _read(_read_status, fact)
     except Rejected:
@@ -268,7 +240,7 @@ def _gap(cluster: _Cluster, fact: AnyFact) -> Gap:
     return Gap(fact.cluster, fact.at, fact.resource, min(since, fact.at), reason)
 
 
-_Reader: TypeAlias = Callable[[_Cluster, AnyFact, Stats], AnyInput | None]
+_Reader: TypeAlias = Callable[[Memory, AnyFact, Stats], AnyInput | None]
 _READERS: Final[dict[str, _Reader]] = {
     "pods": _pod,
     "events": _event,

@@ -16,15 +16,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from ingest.objects import (
-    ContainerSpec,
-    ContainerStatus,
-    Pod,
-    RawCondition,
-    Resources,
-    identify,
-)
+from ingest.objects import RawCondition, identify
 from ingest.owners import generation_of
+from ingest.pod_objects import ContainerSpec, ContainerStatus, Pod, Resources
 from ingest.quantity import amount
 from ingest.times import observed_at, seconds
 from stream.records import Condition, Container, ObjectRef, PodRecord

@@ -16,7 +16,8 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 import msgspec
 
 from ingest.facts import YEAR_2100, Fact, Type, read_fact
-from ingest.objects import READ_ERRORS, Event, Node, Pod, ReplicaSet
+from ingest.objects import READ_ERRORS, Event, Node, ReplicaSet
+from ingest.pod_objects import Pod
 from ingest.samples import Metrics, Summary
 from ingest.workloads import Workload
 

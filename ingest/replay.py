@@ -48,6 +48,7 @@ class _Mark(msgspec.Struct):
 
     line: int
     heads: list[tuple[int, str]]  # per file: length of the head in bytes, BLAKE2b of it
+    ends: int = 0  # files that were said to end in the middle; such an end is no line yet
 
 
 class TapeSource:
@@ -121,50 +122,55 @@ class TapeSource:
         Unavailable
             A tape cannot be read now.
         """
-        mark = self._resumed(position)
+        resumed = self._resumed(position)
+        mark = resumed.line
         heads = [_head(path, _HEAD) for path in self._paths]
-        done = began = 0
+        done = began = ends = 0
         until = float("inf")
         for line in self._reader:
             fact = line.fact
             at = self._intake.event_time if fact is None else fact.at
             if done > began and (done - began >= self._chunk_lines or done == mark or at >= until):
-                yield self._chunk(done, heads, skipped=done <= mark)
+                yield self._chunk(_Mark(done, heads, max(ends, resumed.ends)), skipped=done <= mark)
                 began = done
             if done == began:
                 until = at + self._chunk_seconds
-            done += 1
-            if fact is None:
-                self._intake.reject(line.place, line.error, line.original, line.cut)
+            if line.ended:
+                ends += 1
             else:
+                done += 1
+            if fact is not None:
                 self._offer(fact, line.place, line.original)
-        if done > mark:
+            elif not line.ended or ends > resumed.ends:
+                self._intake.reject(line.place, line.error, line.original, line.cut)
+        skipped = done <= mark and ends <= resumed.ends
+        if not skipped:
             self._intake.finish()
-        yield self._chunk(done, heads, skipped=done <= mark)
+        yield self._chunk(_Mark(done, heads, max(ends, resumed.ends)), skipped=skipped)
 
     def _offer(self, fact: AnyFact, place: str, original: bytes) -> None:
         if self._cluster:
             fact.cluster = self._cluster
         self._intake.offer(fact, place, original)
 
-    def _chunk(self, done: int, heads: list[tuple[int, str]], *, skipped: bool) -> Chunk:
+    def _chunk(self, mark: _Mark, *, skipped: bool) -> Chunk:
         messages, dead_letters = self._intake.take()
-        value = msgspec.json.encode(_Mark(done, heads))
+        value = msgspec.json.encode(mark)
         return Chunk(
             [] if skipped else messages,
             [] if skipped else dead_letters,
             Position(self._name, value),
             self._intake.event_time,
-            done,
+            mark.line,
             self._reader.bytes_done,
             self._reader.bytes_total,
             skipped,
         )
 
-    def _resumed(self, position: bytes | None) -> int:
-        """Return how many lines were published already."""
+    def _resumed(self, position: bytes | None) -> _Mark:
+        """Return what was published already."""
         if position is None:
-            return 0
+            return _Mark(0, [])
         try:
             mark = msgspec.json.decode(position, type=_Mark)
         except ValueError as error:
@@ -176,7 +182,7 @@ class TapeSource:
         for path, (length, digest) in zip(self._paths, mark.heads, strict=False):
             if _head(path, length) != (length, digest):
                 raise Rejected(self._other(f"{path.name} begins differently"))
-        return mark.line
+        return mark
 
     def _other(self, why: str) -> str:
         return (

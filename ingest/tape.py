@@ -24,9 +24,9 @@ from stream.errors import Corrupt, Rejected, Unavailable
 
 LINE_LIMIT: Final = 8 * 1024 * 1024  # bytes; etcd takes objects of 1.5 MiB, a summary may be larger
 _READ: Final = 1024 * 1024  # bytes of a plain tape per read
-# Compressed bytes per step. zstd may expand a run 30,000-fold; this bounds a hostile tape to 256 MB
-# and an honest one to some 100 KB.
-_STEP: Final = 8 * 1024
+# Compressed bytes per step. A zstd block of 4 bytes may stand for 128 KiB: this bounds what a
+# hostile tape takes to 64 MiB, an honest one to some 40 KB.
+_STEP: Final = 2 * 1024
 _WINDOW: Final = 128 * 1024 * 1024  # bytes; zstd --ultra --long=27, the largest in customary use
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _GZIP: Final = b"\x1f\x8b"
@@ -43,6 +43,7 @@ class Line(NamedTuple, Generic[_Fact]):
     original: bytes
     error: str = ""  # what is wrong, where there is no fact
     cut: int = 0  # bytes missing at the end of `original`
+    ended: bool = False  # the file ends here, in the middle: there may be more of it later
 
     @property
     def place(self) -> str:
@@ -125,23 +126,24 @@ class TapeReader(Generic[_Fact]):
                 if rest:
                     pending.add(rest)
         except Corrupt as error:
-            yield Line(tape, number + 1, None, pending.take(), str(error), pending.cut)
+            yield Line(tape, number + 1, None, pending.take(), str(error), pending.cut, True)
         else:
-            yield from self._take(pending, tape, number + 1, "; the tape ends within this line")
+            yield from self._take(pending, tape, number + 1, last=True)
 
     def _take(
-        self, pending: _Pending, tape: str, number: int, hint: str = ""
+        self, pending: _Pending, tape: str, number: int, *, last: bool = False
     ) -> Iterator[Line[_Fact]]:
         """Yield the line that was pending, unless it is blank."""
         size, line = pending.size, pending.take()
         if size > self._line_limit:
             error = f"a line of {size} bytes is longer than line_limit, {self._line_limit} bytes"
-            yield Line(tape, number, None, line, error, pending.cut)
+            yield Line(tape, number, None, line, error, pending.cut, last)
         elif line and not line.isspace():
             try:
                 yield Line(tape, number, self._read(line), line)
             except Rejected as error:
-                yield Line(tape, number, None, line, f"{error}{hint}")
+                hint = "; the tape ends within this line" if last else ""
+                yield Line(tape, number, None, line, f"{error}{hint}", 0, last)
 
     def _blocks(self, file: BinaryIO) -> Iterator[bytes]:
         """Yield the text of one file in blocks, counting compressed bytes."""

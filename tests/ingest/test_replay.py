@@ -117,6 +117,22 @@ def test_a_tape_may_grow_and_is_then_read_on(tape: Path, tmp_path: Path) -> None
     assert len(pods) == 60
 
 
+@pytest.mark.parametrize("cut", [1, 40, 4000])
+def test_a_line_that_was_cut_is_read_whole_once_it_is(tape: Path, tmp_path: Path, cut: int) -> None:
+    text = tape.read_bytes().replace(b"{broken\n", b"")
+    grown = tmp_path / "grown.tape"
+    grown.write_bytes(text[:-cut])
+    first = play(grown, chunk_lines=20)
+    again = play(grown, first[-1].position.value)
+    assert sent(again) == ([], [])  # what is known to be cut is not said again
+    grown.write_bytes(text)
+    more = play(grown, again[-1].position.value, chunk_lines=20)
+    messages, letters = sent([*first, *again, *more])
+    pods = [decode("pods", m.value) for m in messages if m.headers[0][1] == b"pod.v1"]
+    assert [pod.containers[1].restarts for pod in pods] == list(range(60))
+    assert len(letters) == (0 if cut == 1 else 1)
+
+
 def test_the_position_of_another_tape_is_rejected(tape: Path, tmp_path: Path) -> None:
     position = play(tape)[-1].position.value
     other = tmp_path / "other.tape"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,20 @@ def test_damaged_compression_never_raises(
         path.write_bytes(damaged)
         for found in TapeReader([path], read_fact):
             assert found.fact is not None or found.error
+
+
+def test_a_hostile_tape_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    """One line of 256 MiB in 8 KB of zstd: it is reported, never held."""
+    packer = zstandard.ZstdCompressor().compressobj()
+    block = b"x" * 2**20
+    with (tmp_path / "bomb").open("wb") as file:
+        for _ in range(256):
+            file.write(packer.compress(block))
+        file.write(packer.compress(b"\n" + GOOD) + packer.flush())
+    tracemalloc.start()
+    bomb, fine = TapeReader([tmp_path / "bomb"], read_fact)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(bomb.original) + bomb.cut == 2**28
+    assert fine.fact is not None
+    assert peak < 200 * 2**20
