@@ -89,6 +89,8 @@ class Ownership(Protocol):
     async def poll(self, limit: int, wait: float = 0.0) -> Sequence[Batch]:
         """Return up to `limit` messages; waits up to `wait` seconds when there is none.
 
+        A poll that raises has not moved on: the next one returns what it would have.
+
         Raises
         ------
         Unavailable

@@ -36,8 +36,8 @@ _T = TypeVar("_T")
 class EmbeddedBus:
     """A `stream.bus.Bus` on one file.
 
-    Made by `EmbeddedBus.open`. Appending measures about 300,000 messages a second, reading a
-    million (100-byte values, one core); a commit takes one sync of the disk.
+    Made by `EmbeddedBus.open`. Measured with messages of 130 bytes on one core: 0.7–1 million a
+    second appended in batches, 0.7 million read; a commit 0.6 ms, nearly all of it the disk's sync.
     """
 
     def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
@@ -56,7 +56,7 @@ class EmbeddedBus:
             Its file; None gives a temporary one that goes with the block and is never synced.
         synchronous
             What a commit waits for: ``"FULL"`` survives loss of power, ``"NORMAL"`` a crash of
-            the process only, at a third of the waiting.
+            the process only, at half of the waiting.
 
         Raises
         ------

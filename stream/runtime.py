@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -173,10 +173,9 @@ class Task:
         memory = await self._restored()
         rest = memory.committed_at + self._pace.commit_seconds - self._clock.now()
         wait = min(wait, max(rest, 0.0)) if memory.uncommitted else wait
-        batches = await memory.ownership.poll(limit, wait)
         count = 0
         try:
-            for batch in batches:
+            for batch in await memory.ownership.poll(limit, wait):
                 count += await self._process(memory, batch)
         except BaseException:
             await self.aclose()
@@ -237,6 +236,7 @@ class Task:
             for topic in topics:
                 readers = [operator for operator in operators if operator.topic == topic]
                 replayed += await self._replay(manifest, readers, manifest.offsets.get(topic, 0))
+            manifest.operators = [operator.name for operator in operators]
             ownership.seek(manifest.offsets)
         except BaseException:
             await ownership.release()
@@ -250,18 +250,12 @@ class Task:
     async def _replay(self, manifest: Manifest, readers: Sequence[Operator], end: int) -> int:
         """Bring the `readers` of one topic from S to `end`, saying nothing; return the records."""
         topic = readers[0].topic
+        refused = {one.name: set(manifest.refused.get(one.name, ())) for one in readers}
         count = 0
         async for messages in self._messages(topic, manifest.base.get(topic, end), end):
             offered, records, _ = _decoded(topic, messages)
             for operator in readers:
-                refused = manifest.refused.get(operator.name, ())
-                if refused:
-                    kept = [
-                        r for m, r in zip(offered, records, strict=True) if m.offset not in refused
-                    ]
-                else:
-                    kept = records
-                self._relearn(operator, kept)
+                self._relearn(operator, _without(refused[operator.name], offered, records))
             count += len(messages)
         self.counters.replayed += count
         return count
@@ -465,3 +459,11 @@ def _decoded(
         except UNREADABLE as error:
             bad.append((message, f"not a record of topic {topic!r}: {error}"))
     return good, records, bad
+
+
+def _without(
+    refused: Collection[int], messages: Sequence[Message], records: Sequence[Any]
+) -> Sequence[Any]:
+    if not refused:
+        return records
+    return [r for m, r in zip(messages, records, strict=True) if m.offset not in refused]
