@@ -177,7 +177,7 @@ class CalibrationBank:
         self._schema: dict[str, tuple[type, tuple[int, ...], float]] = {
             "newest": (np.int64, (), -1),  # slot of the newest forecast
             "recent": (np.float32, (_RECENT,), np.nan),  # hours left, at slot mod 16
-            "open_slot": (np.int64, (_PENDING,), -1),  # -1: free
+            "open_slot": (np.int32, (_PENDING,), -1),  # -1: free
             "open_hours": (np.float32, (_PENDING,), np.nan),
             "open_cell": (np.int16, (_PENDING,), -1),
             "open_counted": (np.bool_, (_PENDING,), 0),

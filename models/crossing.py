@@ -84,7 +84,7 @@ class Outlook(NamedTuple):
         Time left; inf: no crossing is foreseen, 0: at the limit.
     second : (n,)
         The second opinion's time left; NaN where two days of history are missing and the fast path
-        is silent.
+        is silent, or speaks of more hours than the series has been watched.
     level, slope : (n,)
         Percent, percent an hour (of the fast path where it speaks, else of the last day).
     evidence, reclaim : (n,)
@@ -173,7 +173,10 @@ def _look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outloo
     slow = _slow_path(past.half_hours, limits_seen, said.drift)
     with np.errstate(invalid="ignore"):
         both = np.where(fast.hours < slow / 2, fast.hours, np.sqrt(fast.hours * slow))
-    second = np.where(speaks, np.where(np.isfinite(slow), both, fast.hours), slow)
+    # Where days cannot be compared yet, growth vouches for as long ahead as it has been watched.
+    alone = np.where(fast.hours <= raw.length * 0.5, fast.hours, np.nan)
+    alone = np.where(np.isnan(slow), alone, fast.hours)
+    second = np.where(speaks, np.where(np.isfinite(slow), both, alone), slow)
 
     hours, lives = _lifetimes(state, rows, hours)
     second = np.where(lives > 0, np.fmin(second, hours), second)
@@ -290,10 +293,13 @@ def _fast_path(state: Arrays, rows: Rows, raw: History, limits: Floats, noise: F
     )
     y, length = raw.half_hours, raw.length
     deviation = np.sqrt(noise)
+    # What an earlier generation reached without harm is not novel to this one.
+    harmless = np.where(state["lives"][rows] > 0, np.nan, state["harmless"][rows])
     with np.errstate(invalid="ignore", divide="ignore"):
         older = y[:, -156:-12]
         highest = np.where(np.isnan(older), -np.inf, older).max(axis=1)
-        novel = level > highest + deviation
+        new_to_life = ~(level <= harmless + deviation)
+        novel = (level > highest + deviation) & new_to_life
         room = limits - level
         reach4 = _remaining(y, 8, room)
         reach1 = _remaining(y, 3, room)
@@ -307,7 +313,7 @@ def _fast_path(state: Arrays, rows: Rows, raw: History, limits: Floats, noise: F
         for half in range(1, YOUNG // 2):
             mine = length // 2 == half
             halves[mine] = _remaining(y[mine], half, room[mine])
-        ramp = (length >= 3) & (length < YOUNG) & monotone & risen & halves
+        ramp = (length >= 3) & (length < YOUNG) & monotone & risen & halves & new_to_life
         accepted = (certainty > SURE) & (slope > 0) & (grown | ramp) & (room > 0)
         hours = np.where(slope > 1e-6, room / slope, np.inf)
     return _Fast(accepted, np.maximum(hours, 0.05), slope, certainty)

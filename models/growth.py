@@ -10,7 +10,7 @@ One row per series, values in **percent of the limit** that binds, time in Unix 
 - half-hour means of the last five days and two-hour means of the last sixteen, for everything that
   needs a day's or a week's rhythm (`models.experts`);
 - the *generation*: a container's start clears level and memory, but the noise and the lifetimes of
-  generations that ended at the limit stay known.
+  generations that ended at the limit, and what others reached without harm, stay known.
 
 Every equation uses the real time between samples. NaN is skipped; a negative value is skipped and
 counted in `skipped`; a repeated time is dropped; a late sample corrects the half-hour mean it
@@ -61,6 +61,9 @@ NOISE_FLOOR: Final = 1e-3  # %²: rounding of a gauge
 PEAK_HOURS: Final = 1 / 3  # time constant of the decaying peak
 DROP_MERGE: Final = 2700.0  # seconds: a second drop in this time belongs to the first
 HEAD_RATE: Final = 0.05  # per slot
+KNOWLEDGE: Final = frozenset(  # what outlives a generation
+    {"noise", "rough", "lives", "life_mean", "life_variance", "harmless", "skipped"}
+)
 HIGHEST: Final = 1e4  # %: beyond a hundred times its limit a value says no more
 AT_LIMIT: Final = 90.0  # %: a generation that ended above it was killed by its limit
 LIVES_KEPT: Final = 6.0  # generations that the mean lifetime remembers
@@ -130,6 +133,7 @@ class GrowthBank:
             "lives": (real, (), 0.0),
             "life_mean": (real, (), 0.0),
             "life_variance": (real, (), 0.0),
+            "harmless": (real, (), np.nan),  # highest mean that one reached and was not killed, %
             "skipped": (count, (), 0),  # negative values
         }
         self._capacity = 0
@@ -182,7 +186,7 @@ class GrowthBank:
         """
         for name in (
             *("last", "last_but_one", "level", "slope", "peak", "crest", "drop_ceiling"),
-            *("drop_floor", "slot_mean", "slot_max", "head", "half_hours", "two_hours"),
+            *("drop_floor", "slot_mean", "slot_max", "head", "half_hours", "two_hours", "harmless"),
         ):
             state = self._arrays[name]
             scaled = state[rows] * _like(factors, state)
@@ -216,8 +220,12 @@ class GrowthBank:
         )
         state["life_mean"][ended] = mean + rate * off
         state["lives"][ended] = lives + 1
+        spared = rows[~killed]
+        highest = np.fmax.reduce(state["half_hours"][spared], axis=1, initial=np.nan)
+        highest = np.fmax(highest, state["slot_mean"][spared])
+        state["harmless"][spared] = np.fmax(state["harmless"][spared], highest)
         for name, (_, _, empty) in self._schema.items():
-            if name not in ("noise", "rough", "lives", "life_mean", "life_variance", "skipped"):
+            if name not in KNOWLEDGE:
                 state[name][rows] = empty
         return killed
 

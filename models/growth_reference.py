@@ -102,6 +102,7 @@ class GrowthReference:
 
     def __init__(self) -> None:
         self.lives, self.life_mean, self.life_variance = 0.0, 0.0, 0.0
+        self.harmless = math.nan
         self.noise, self.rough, self.skipped = 1.0, 1.0, 0
         self._begin()
 
@@ -127,6 +128,9 @@ class GrowthReference:
             self.life_variance = (1 - rate) * (self.life_variance + rate * off**2)
             self.life_mean += rate * off
             self.lives += 1
+        else:
+            means = [self.harmless, self.slot_mean, *self.half_hours.values()]
+            self.harmless = max((m for m in means if not math.isnan(m)), default=math.nan)
         self._begin()
         return killed
 
@@ -258,7 +262,7 @@ class GrowthReference:
                 "slot",
             ),
             *("slot_mean", "slot_max", "slot_count", "before_count", "head", "lives"),
-            *("life_mean", "life_variance", "skipped"),
+            *("life_mean", "life_variance", "harmless", "skipped"),
         )
         of_trend = ("level", "slope", "p00", "p01", "p11", "run", "run_start")
         return {
