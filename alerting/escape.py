@@ -43,7 +43,7 @@ _LOOK_ALIKES: Final = str.maketrans(
     }
 )
 _SCHEME: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,15}:/)(?=/)|\b(www)(?=\.)|\b(mailto:)")
-_LINE_MARK: Final = re.compile(r"(?m)^(\s*)(?=#|[-+=]|\d+[.)])")
+_LINE_MARK: Final = re.compile(r"(?m)^([^\S\n]*)(?=#|[-+=]|\d+[.)])")
 _REGIONAL: Final = range(0x1F1E6, 0x1F200)
 _SKIN: Final = range(0x1F3FB, 0x1F400)
 

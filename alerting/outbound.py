@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from stream.clock import Clock
 from stream.errors import ForewarnError, Rejected, Unavailable
@@ -118,7 +119,7 @@ class Outbound:
         problem: ForewarnError
         try:
             async with self._open().post(
-                url, data=body, headers=dict(headers), allow_redirects=False
+                URL(url, encoded=True), data=body, headers=dict(headers), allow_redirects=False
             ) as response:
                 status = response.status
                 retry_after = response.headers.get("Retry-After", "")
@@ -157,9 +158,11 @@ class Outbound:
             parts = urlsplit(url)
             host = (parts.hostname or "").rstrip(".").lower()
             port = parts.port
+            # The client reads the URL once more; both must see the same host.
+            same = (URL(url, encoded=True).host or "").rstrip(".").lower() == host
         except ValueError:
             raise Rejected("the configured URL is not a URL") from None
-        if not host or port == 0:
+        if not host or port == 0 or not same:
             raise Rejected("the configured URL names no host")
         if parts.username is not None or parts.password is not None:
             raise Rejected(f"the URL of {host} holds a user name; use a token or a header")

@@ -158,10 +158,7 @@ def revealed(source: SecretSource) -> str:
     return secret.reveal()
 
 
-def error_code(answer: dict[str, Any], *names: str) -> int:
-    """Return the first of `names` that is a number in `answer`; −1 where none is."""
-    for name in names:
-        code = answer.get(name)
-        if isinstance(code, int) and not isinstance(code, bool):
-            return code
-    return -1
+def error_code(answer: dict[str, Any], name: str) -> int | None:
+    """Return the number called `name` in `answer`; None where there is no such number."""
+    code = answer.get(name)
+    return code if isinstance(code, int) and not isinstance(code, bool) else None

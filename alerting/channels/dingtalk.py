@@ -32,9 +32,10 @@ from stream.clock import Clock
 from stream.errors import Rejected, Unavailable
 
 _encode: Final = msgspec.json.Encoder().encode
-_MOST: Final = 18_000  # bytes of the text, of 20,000 for the body
+_MOST: Final = 18_000  # bytes of the text in JSON, of 20,000 for the body
 _TITLE: Final = 120  # characters
 _TOO_FAST: Final = frozenset({130101, 410100, 90018})
+_BUSY: Final = frozenset({-1, 1001})
 _BLOCKED: Final = 600.0  # seconds that a robot is blocked for after speaking too fast
 
 
@@ -110,12 +111,16 @@ class DingTalk:
         title = escape.cut(escape.plain(notification.title), _TITLE)
         lines = escape.plain(notification.text).replace("\n", "\n\n")  # a break needs two
         keyword = f"\n\n{self._keyword}" if self._keyword else ""
-        text = escape.cut(f"### {title}\n\n{lines}", _MOST, escape.utf8) + keyword
+        text = escape.cut(f"### {title}\n\n{lines}", _MOST, _size) + keyword
         return {
             "msgtype": "markdown",
             "markdown": {"title": title, "text": text},
             "at": {"isAtAll": False},
         }
+
+
+def _size(text: str) -> int:
+    return len(_encode(text)) - 2  # bytes in JSON, without the quotes
 
 
 def sign(secret: str, timestamp_ms: int) -> str:
@@ -149,6 +154,6 @@ def judge(body: bytes) -> None:
             "DingTalk errcode 310000: signature, keyword or address refused; check the secret, the "
             "keyword, and this machine's clock (it may be wrong by an hour at most)"
         )
-    if code in (-1, 1001) and "errcode" in answer:  # "system busy"
+    if code in _BUSY:
         raise Unavailable(f"DingTalk errcode {code}: busy")
     raise Rejected(f"DingTalk errcode {code}")

@@ -74,8 +74,8 @@ class Slack:
 
 
 def _body(notification: Notification) -> dict[str, Any]:
-    title = escape.cut(escape.plain(notification.title), _TITLE)
-    lines = escape.cut(escape.plain(notification.text), _SECTION)
+    title = escape.cut(escape.plain(notification.title), _TITLE, _size)
+    lines = escape.cut(escape.plain(notification.text), _SECTION, _size)
     resolved = notification.kind == "resolved"
     colour = _RESOLVED if resolved else _COLOURS[notification.severity]
     blocks = [{"type": "section", "text": _text(lines)}] if lines else []
@@ -89,6 +89,10 @@ def _body(notification: Notification) -> dict[str, Any]:
 
 def _text(text: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": _entities(text), "emoji": False}
+
+
+def _size(text: str) -> int:
+    return len(_entities(text))
 
 
 def _entities(text: str) -> str:

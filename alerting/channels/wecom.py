@@ -101,7 +101,7 @@ def judge(body: bytes) -> None:
         return
     if code in _TOO_FAST:
         raise Unavailable(f"WeCom errcode {code}: too fast", retry_after=_BLOCKED)
-    if code in _BUSY and "errcode" in answer:
+    if code in _BUSY:
         raise Unavailable(f"WeCom errcode {code}: busy")
-    hint = {93000: ": the key in the URL is not valid", 40058: ": the message is refused"}
-    raise Rejected(f"WeCom errcode {code}{hint.get(code, '')}")
+    hint = ": the key in the URL is not valid" if code == 93000 else ""
+    raise Rejected(f"WeCom errcode {code}{hint}")

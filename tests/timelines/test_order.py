@@ -1,4 +1,4 @@
-"""Nothing but findings and event time decides: not interleaving, not batches, not steps, not restarts.
+"""Only findings and event time decide: not interleaving, not batches, not steps, not restarts.
 
 Leaves out the bus (`tests/alerting/test_task.py`).
 """
