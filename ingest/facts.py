@@ -152,6 +152,7 @@ def dead_letter(at: float, place: str, error: str, original: bytes, cut: int = 0
     cut
         Bytes that were already missing at the end of `original`.
     """
+    original = original.rstrip(b"\r\n")
     cut += max(0, len(original) - KEPT)
     if cut:
         error = f"{error} (the last {cut} bytes of the original are cut)"

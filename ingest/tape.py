@@ -11,25 +11,19 @@ writing (`ingest.recording`).
 
 from __future__ import annotations
 
+import io
 import stat
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, Generic, NamedTuple, Protocol, TypeVar
-
-import zstandard
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from ingest.facts import KEPT
-from stream.errors import Corrupt, Rejected, Unavailable
+from ingest.unpack import Unpacked
+from stream.errors import Rejected, Unavailable
 
 LINE_LIMIT: Final = 8 * 1024 * 1024  # bytes; etcd takes objects of 1.5 MiB, a summary may be larger
-_READ: Final = 1024 * 1024  # bytes of a plain tape per read
-# Compressed bytes per step. A zstd block of 4 bytes may stand for 128 KiB: this bounds what a
-# hostile tape takes to 64 MiB, an honest one to some 40 KB.
-_STEP: Final = 2 * 1024
-_WINDOW: Final = 128 * 1024 * 1024  # bytes; zstd --ultra --long=27, the largest in customary use
-_ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_GZIP: Final = b"\x1f\x8b"
+_BUFFER: Final = 128 * 1024  # bytes; it stays in the processor's cache
+_NEWLINE: Final = 0x0A
 
 _Fact = TypeVar("_Fact")
 
@@ -40,7 +34,7 @@ class Line(NamedTuple, Generic[_Fact]):
     tape: str  # file name
     number: int  # from 1, in its file
     fact: _Fact | None
-    original: bytes
+    original: bytes  # with its line end, where it is a fact
     error: str = ""  # what is wrong, where there is no fact
     cut: int = 0  # bytes missing at the end of `original`
     ended: bool = False  # the file ends here, in the middle: there may be more of it later
@@ -66,8 +60,8 @@ class TapeReader(Generic[_Fact]):
 
     Attributes
     ----------
-    bytes_done, bytes_total
-        Progress in bytes on disk, that is, compressed ones.
+    bytes_total
+        Size of all files on disk.
 
     Raises
     ------
@@ -87,8 +81,14 @@ class TapeReader(Generic[_Fact]):
         self._paths = tuple(paths)
         self._read = read
         self._line_limit = line_limit
-        self.bytes_done = 0
+        self._before = 0
+        self._text: Unpacked | None = None
         self.bytes_total = sum(_size(path) for path in self._paths)
+
+    @property
+    def bytes_done(self) -> int:
+        """Return bytes read of all files, as they are on disk."""
+        return self._before + (self._text.bytes_read if self._text is not None else 0)
 
     def __iter__(self) -> Iterator[Line[_Fact]]:
         """Read all lines from the first file's beginning.
@@ -98,136 +98,61 @@ class TapeReader(Generic[_Fact]):
         Unavailable
             A file cannot be read now.
         """
-        self.bytes_done = 0
+        self._before = 0
         for path in self._paths:
             try:
-                with path.open("rb") as file:
-                    yield from self._lines(path.name, file)
+                with path.open("rb", buffering=0) as file:
+                    self._text = Unpacked(file)
+                    yield from self._lines(path.name, self._text)
             except OSError as error:
                 raise Unavailable(f"cannot read tape {path.name}: {error.strerror}") from error
+            self._before += self._text.bytes_read
+            self._text = None
 
-    def _lines(self, tape: str, file: BinaryIO) -> Iterator[Line[_Fact]]:
-        number = 0
-        pending = _Pending(self._line_limit)
-        read = self._read
-        try:
-            for block in self._blocks(file):
-                *ends, rest = block.split(b"\n")
-                for end in ends:
-                    number += 1
-                    if pending.size or len(end) > self._line_limit:
-                        pending.add(end)
-                        yield from self._take(pending, tape, number)
-                    elif end and not end.isspace():
-                        try:
-                            yield Line(tape, number, read(end), end)
-                        except Rejected as error:
-                            yield Line(tape, number, None, end, str(error))
-                if rest:
-                    pending.add(rest)
-        except Corrupt as error:
-            yield Line(tape, number + 1, None, pending.take(), str(error), pending.cut, True)
-        else:
-            yield from self._take(pending, tape, number + 1, last=True)
-
-    def _take(
-        self, pending: _Pending, tape: str, number: int, *, last: bool = False
-    ) -> Iterator[Line[_Fact]]:
-        """Yield the line that was pending, unless it is blank."""
-        size, line = pending.size, pending.take()
-        if size > self._line_limit:
-            error = f"a line of {size} bytes is longer than line_limit, {self._line_limit} bytes"
-            yield Line(tape, number, None, line, error, pending.cut, last)
-        elif line and not line.isspace():
-            try:
-                yield Line(tape, number, self._read(line), line)
-            except Rejected as error:
-                hint = "; the tape ends within this line" if last else ""
-                yield Line(tape, number, None, line, f"{error}{hint}", 0, last)
-
-    def _blocks(self, file: BinaryIO) -> Iterator[bytes]:
-        """Yield the text of one file in blocks, counting compressed bytes."""
-        head = file.read(_STEP)
-        if head.startswith(_ZSTD):
-            yield from self._unpacked(self._steps(head, file, _STEP), _unzstd)
-        elif head.startswith(_GZIP):
-            yield from self._unpacked(self._steps(head, file, _STEP), _gunzip)
-        else:
-            yield from self._steps(head, file, _READ)
-
-    def _steps(self, head: bytes, file: BinaryIO, size: int) -> Iterator[bytes]:
-        while head:
-            self.bytes_done += len(head)
-            yield head
-            head = file.read(size)
-
-    def _unpacked(self, steps: Iterator[bytes], start: Callable[[], _Unpacker]) -> Iterator[bytes]:
-        unpacker = start()
-        for packed in steps:
-            while packed:
-                if unpacker.eof:  # several frames or members in a row are one tape
-                    unpacker = start()
+    def _lines(self, tape: str, text: Unpacked) -> Iterator[Line[_Fact]]:
+        readline = io.BufferedReader(text, _BUFFER).readline
+        read, most, number = self._read, self._line_limit + 1, 0
+        while line := readline(most):
+            number += 1
+            if line[-1] != _NEWLINE:
+                if len(line) == most:
+                    yield self._overlong(tape, number, line, readline)
+                else:
+                    yield self._last(tape, number, line, text.damage)
+                    return
+            elif not line.isspace():
                 try:
-                    block = unpacker.decompress(packed)
-                except (zstandard.ZstdError, zlib.error) as error:
-                    raise Corrupt(
-                        f"the compressed tape is damaged near byte {self.bytes_done} ({error}): "
-                        "the lines before it were read, what follows in this file is lost"
-                    ) from error
-                packed = unpacker.unused_data
-                if block:
-                    yield block
-        if not unpacker.eof:
-            raise Corrupt(
-                "the compressed tape is truncated (its recorder was killed, or a copy is "
-                "incomplete): all whole lines before its end were read"
-            )
+                    yield Line(tape, number, read(line), line)
+                except Rejected as error:
+                    yield Line(tape, number, None, line.rstrip(b"\r\n"), str(error))
+        if text.damage:
+            yield Line(tape, number + 1, None, b"", text.damage, ended=True)
 
+    def _last(self, tape: str, number: int, line: bytes, damage: str) -> Line[_Fact]:
+        """Return the line in which the file ends."""
+        if damage:
+            return Line(tape, number, None, line, damage, ended=True)
+        try:
+            return Line(tape, number, self._read(line), line)
+        except Rejected as error:
+            hint = f"{error}; the tape ends within this line"
+            return Line(tape, number, None, line, hint, ended=True)
 
-class _Unpacker(Protocol):
-    """What `zlib` and `zstandard` decompression objects have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
-def _unzstd() -> _Unpacker:
-    unpacker: _Unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
-    return unpacker
-
-
-def _gunzip() -> _Unpacker:
-    return zlib.decompressobj(wbits=31)  # 16 + 15: gzip's header, the largest window
-
-
-class _Pending:
-    """A line whose end has not come yet, in bounded memory."""
-
-    def __init__(self, limit: int) -> None:
-        self._room = max(limit, KEPT)
-        self._parts: list[bytes] = []
-        self._held = 0
-        self.size = 0  # bytes so far, kept or not
-        self.cut = 0  # bytes that the last `take` did not have
-
-    def add(self, piece: bytes) -> None:
-        room = self._room - self._held
-        if room > 0:
-            self._parts.append(piece[:room])
-            self._held += len(self._parts[-1])
-        self.size += len(piece)
-
-    def take(self) -> bytes:
-        """Return what was kept, and be empty again."""
-        line = b"".join(self._parts)
-        self.cut = self.size - len(line)
-        self._parts, self._held, self.size = [], 0, 0
-        return line
+    def _overlong(
+        self, tape: str, number: int, line: bytes, readline: Callable[[int], bytes]
+    ) -> Line[_Fact]:
+        """Return the beginning of a line that is too long, and read past its end."""
+        size, ended = len(line), True
+        while piece := readline(_BUFFER):
+            if len(line) < KEPT:
+                line += piece
+            size += len(piece)
+            if piece[-1] == _NEWLINE:
+                size, ended = size - 1, False
+                break
+        line = line[: max(KEPT, self._line_limit)].rstrip(b"\n")
+        error = f"a line of {size} bytes is longer than line_limit, {self._line_limit} bytes"
+        return Line(tape, number, None, line, error, size - len(line), ended)
 
 
 def _size(path: Path) -> int:
