@@ -30,6 +30,8 @@ class Status:
     """Resource, with the namespace behind it where it is watched alone: "pods", "pods/shop"."""
     patience: float = 150.0
     """Seconds without a byte after which the source itself takes its connection for dead."""
+    required: bool = True
+    """Whether ingest is unready without it; samples only leave the picture poorer."""
     phase: Phase = "new"
     listed_at: float | None = None
     """When the last list was complete."""
@@ -85,6 +87,8 @@ class Health:
 def _check(status: Status, now: float) -> Check:
     name = f"{status.cluster}/watch:{status.source}"
     why = f": {status.reason}" if status.reason else ""
+    if not status.required:
+        return Check(name, True, f"{status.phase}{why}")
     if status.listed_at is None:
         return Check(name, False, f"not listed yet ({status.phase}){why}")
     if status.heard_at is None:

@@ -24,19 +24,22 @@ Left to others: what a fact means (`ingest.normalise`), how many facts may wait 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import msgspec
 
 from ingest.answers import DENIED_WAIT, Denied, Expired, Refused, Reply, Silent, error_event
 from ingest.backoff import Backoff, BackoffSettings
+from ingest.buffer import Overflow
 from ingest.cluster import Cluster
 from ingest.facts import Fact, Kind, Type
+from ingest.gaps import gap_object
 from ingest.health import Status
 from ingest.known import Known, Metadata
 from ingest.lines import Lines
@@ -51,10 +54,6 @@ Emit = Callable[[Fact], Awaitable[None]]
 
 _LIST_ENDS: Final = "k8s.io/initial-events-end"  # annotation of the bookmark behind a list
 _SHORT: Final = 60.0  # seconds; a watch that ends before has failed, for servers promise minutes
-
-
-class Overflow(Exception):  # noqa: N818, RUF100
-    """`emit` could not take a fact for too long; whoever raises it lets `Reflector.room` wait."""
 
 
 class _BrokenLine(Exception):  # noqa: N818, RUF100
@@ -127,8 +126,12 @@ class Reflector:
 
     Attributes
     ----------
+    resource
+        What it watches.
     status
         What it is doing; `ingest.health` reads it.
+    listed
+        Set when the first list is complete.
     """
 
     def __init__(
@@ -148,7 +151,7 @@ class Reflector:
         name = f"{resource.name}/{namespace}" if namespace else resource.name
         self.status = Status(cluster.name, name, settings.idle)
         self._cluster = cluster
-        self._resource = resource
+        self.resource = resource
         self._clock = clock
         self._emit = emit
         self._room = room
@@ -171,6 +174,7 @@ class Reflector:
         self._broken_at: str | None = None  # version behind which a line was broken
         self._reply: Reply | None = None
         self._rescoping = False
+        self.listed = asyncio.Event()
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -307,7 +311,7 @@ class Reflector:
         if self._selector:
             params.append(("labelSelector", self._selector))
         self.status.counts["lists"] += 1
-        rbac = self._resource.rbac
+        rbac = self.resource.rbac
         async with self._cluster.request(
             "GET", self._path, verb="list", resource=rbac, params=params
         ) as reply:
@@ -337,13 +341,14 @@ class Reflector:
 
     async def _list_done(self, version: str) -> None:
         for uid in self._known.missing():
-            await self._give("DELETED", self._known.tombstone(uid, self._resource))
+            await self._give("DELETED", self._known.tombstone(uid, self.resource))
             self._known.forget(uid)
         self._version = version
         self._must_list, self._list_from, self._listed = self._rescoping, "", True
         self._sound_at = self.status.listed_at = self._clock.now()
         self._cause = self.status.reason = ""
         self.status.known = len(self._known)
+        self.listed.set()
         if self._rescoping:
             raise Unavailable(f"{self._what}: the scope has changed while it was listed")
 
@@ -365,7 +370,7 @@ class Reflector:
         if self._selector:
             params.append(("labelSelector", self._selector))
         self.status.counts["watches"] += 1
-        rbac = self._resource.rbac
+        rbac = self.resource.rbac
         async with self._cluster.request(
             "GET", self._path, verb="watch", resource=rbac, params=params
         ) as reply:
@@ -433,7 +438,7 @@ class Reflector:
             self._known.forget(uid)
         elif not self._admits(metadata):
             if before is not None:
-                await self._give("DELETED", self._known.tombstone(uid, self._resource))
+                await self._give("DELETED", self._known.tombstone(uid, self.resource))
                 self._known.forget(uid)
         elif before != metadata.resource_version:
             await self._give("ADDED" if before is None else "MODIFIED", item)
@@ -453,7 +458,7 @@ class Reflector:
 
     @property
     def _what(self) -> str:
-        return f"cluster {self._cluster.name}: watch {self._resource.rbac}"
+        return f"cluster {self._cluster.name}: watch {self.resource.rbac}"
 
     def _admits(self, metadata: Metadata) -> bool:
         scope = self._scope
@@ -464,7 +469,7 @@ class Reflector:
         self.status.counts["bytes"] += size
 
     async def _give(self, kind: Type, item: msgspec.Raw) -> None:
-        resource = cast(Kind, self._resource.name)  # namespaces stay within `ingest.live`
+        resource = cast(Kind, self.resource.name)  # namespaces stay within `ingest.live`
         await self._emit(Fact(self._clock.now(), self._cluster.name, resource, kind, item))
         self.status.counts["facts"] += 1
 
@@ -474,26 +479,3 @@ class Reflector:
             await self._give("ERROR", gap_object(since, reason))
             self._gap = None
             self.status.counts["gaps"] += 1
-
-
-def gap_object(since: float, reason: str) -> msgspec.Raw:
-    """Return the Status that a gap travels as: an ERROR event, with its beginning and reason.
-
-    Parameters
-    ----------
-    since
-        Unix seconds; the fact's `at` is the end.
-    reason
-        "expired", "stalled", "restart", "overflow" or "broken-line".
-    """
-    status: dict[str, Any] = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "status": "Failure",
-        "reason": "Expired" if reason == "expired" else reason,
-        "message": f"something may have been missed: {reason}",
-        "details": {"since": since},
-    }
-    if reason == "expired":
-        status["code"] = 410
-    return msgspec.Raw(msgspec.json.encode(status))
