@@ -41,7 +41,7 @@ KEPT: Final = 760 * 1024  # bytes
 _RELAXED: Final = json.JSONDecoder()  # accepts NaN and Infinity, which Go's encoder cannot write
 
 
-class Fact(msgspec.Struct, gc=False):
+class Fact(msgspec.Struct, gc=False, omit_defaults=True):
     """One observed fact; the form of a tape's line.
 
     Attributes

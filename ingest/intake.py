@@ -42,13 +42,13 @@ class Intake:
         self._messages: list[Outgoing] = []
         self._dead_letters: list[DeadLetter] = []
 
-    def offer(self, fact: AnyFact, place: str, original: bytes = b"") -> None:
+    def offer(self, fact: AnyFact, place: object, original: bytes = b"") -> None:
         """Take one fact, or a whole list as one fact.
 
         Parameters
         ----------
         place
-            Where it came from, for its dead letter: "tape demo.tape.zst line 12".
+            Where it came from, for its dead letter: its `str` is "tape demo.tape.zst line 12".
         original
             The bytes for its dead letter; the fact itself where there are none.
         """
@@ -63,11 +63,11 @@ class Intake:
         else:
             self._feed(fact, place, original)
 
-    def _feed(self, fact: AnyFact, place: str, original: bytes) -> None:
+    def _feed(self, fact: AnyFact, place: object, original: bytes) -> None:
         try:
             records = self.normaliser.feed(fact)
         except Rejected as error:
-            self.reject(place, str(error), original or msgspec.json.encode(fact))
+            self.reject(str(place), str(error), original or msgspec.json.encode(fact))
             return
         for record in records:
             self._messages.append(self.publisher.message(record))

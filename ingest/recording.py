@@ -121,7 +121,12 @@ class TapeWriter:
             raise Rejected(f"tape {path.name} exists already: choose another name, or remove it")
         self._packer: _Packer = _PACKERS.get(path.suffix, _Plain)()
         try:
-            self._file: BinaryIO = self._part.open("wb")
+            self._file: BinaryIO = self._part.open("xb")
+        except FileExistsError as error:
+            raise Rejected(
+                f"{self._part.name} is there already, of a recorder that was killed or still runs: "
+                "it can be read as it is; rename or remove it"
+            ) from error
         except OSError as error:
             raise Rejected(f"cannot write tape {path.name}: {error.strerror}") from error
         self.facts = 0

@@ -20,7 +20,7 @@ import msgspec
 
 from ingest.intake import Intake
 from ingest.reading import AnyFact, read_whole
-from ingest.tape import LINE_LIMIT, TapeReader
+from ingest.tape import LINE_LIMIT, Line, TapeReader
 from stream.bus import Outgoing, Position
 from stream.clock import Clock
 from stream.errors import Rejected, Unavailable
@@ -140,7 +140,7 @@ class TapeSource:
             else:
                 done += 1
             if fact is not None:
-                self._offer(fact, line.place, line.original)
+                self._offer(fact, line)
             elif not line.ended or ends > resumed.ends:
                 self._intake.reject(line.place, line.error, line.original, line.cut)
         skipped = done <= mark and ends <= resumed.ends
@@ -148,10 +148,10 @@ class TapeSource:
             self._intake.finish()
         yield self._chunk(_Mark(done, heads, max(ends, resumed.ends)), skipped=skipped)
 
-    def _offer(self, fact: AnyFact, place: str, original: bytes) -> None:
+    def _offer(self, fact: AnyFact, line: Line[AnyFact]) -> None:
         if self._cluster:
             fact.cluster = self._cluster
-        self._intake.offer(fact, place, original)
+        self._intake.offer(fact, line, line.original)
 
     def _chunk(self, mark: _Mark, *, skipped: bool) -> Chunk:
         messages, dead_letters = self._intake.take()

@@ -44,6 +44,9 @@ class Line(NamedTuple, Generic[_Fact]):
         """Return the place as dead letters name it."""
         return f"tape {self.tape} line {self.number}"
 
+    def __str__(self) -> str:
+        return self.place
+
 
 class TapeReader(Generic[_Fact]):
     """Lines of several tapes in sequence; a line costs about what `read` costs.

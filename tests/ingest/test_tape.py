@@ -64,6 +64,8 @@ def test_a_killed_recorder_leaves_what_it_had_flushed(tmp_path: Path, name: str)
     killed.write_bytes(part)
     lines = list(TapeReader([killed], read_fact))
     assert [found.fact.at for found in lines if found.fact] == [0.0, 1.0, 2.0, 5.0]
+    with pytest.raises(Rejected, match=r"demo\.tape.*\.part is there already"):
+        TapeWriter(tmp_path / name)
     if name != "demo.tape":
         assert "truncated" in lines[-1].error
     tape.close()
