@@ -8,8 +8,8 @@ before. Rules:
 - A fact whose `at` runs back is late: counted, and used as it is.
 - LIST resets nothing: what is known and unchanged is a duplicate, what changed is MODIFIED.
 - DELETED gives a record with ``deleted=True`` and the object's last state.
-- BOOKMARK gives nothing. ERROR gives a `Gap` since the last fact of that resource: 410 means
-  "expired", anything else goes by its own reason.
+- BOOKMARK gives nothing. ERROR gives a `Gap` since what it says itself, else since the last fact of
+  that resource: 410 means "expired", anything else goes by its own reason.
 
 Guaranteed: records are a function of the facts alone, in order; `feed` raises nothing but
 `Rejected`, for the one object that it was given, and leaves its memory whole. Bounded memory. Left
@@ -34,7 +34,7 @@ from ingest.pods import pod_record
 from ingest.reading import AnyFact
 from ingest.samples import Metrics, Summary
 from ingest.seen import PodSeen
-from ingest.usage import metrics_record, summary_record
+from ingest.usage import metrics_record, number, summary_record
 from ingest.workloads import Workload
 from stream.errors import Rejected
 from stream.records import AnyInput, Gap, NodeMetricsRecord
@@ -236,7 +236,9 @@ def _gap(cluster: Memory, fact: AnyFact) -> Gap:
     except Rejected:
         status = Status()  # that something was missed is known all the same
     reason = "expired" if status.code == _GONE else (status.reason or "error").lower()
-    since = cluster.heard.get(fact.resource, fact.at)
+    since = status.details.get("since") if isinstance(status.details, dict) else None
+    if number(since) is None:
+        since = cluster.heard.get(fact.resource, fact.at)
     return Gap(fact.cluster, fact.at, fact.resource, min(since, fact.at), reason)
 
 

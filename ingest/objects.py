@@ -10,7 +10,7 @@ These Structs are trees that die with their fact, hence ``gc=False``.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -183,11 +183,15 @@ class Version(Raw):
 
 
 class Status(Raw):
-    """object of an ERROR."""
+    """object of an ERROR.
+
+    A source of ours that knows since when it missed something says so as ``details.since``, Unix
+    seconds; the API server has no such field.
+    """
 
     code: int = 0
     reason: Text = None
-    message: Text = None
+    details: Any = None
 
 
 def identify(metadata: Metadata) -> None:

@@ -96,6 +96,27 @@ def test_an_error_is_a_gap_since_the_last_fact(
     assert decode(message.topic, message.value) == gap
 
 
+@pytest.mark.parametrize(
+    ("details", "since"),
+    [
+        ({"since": AT - 90}, AT - 90),
+        ({"since": AT + 90}, AT),
+        ({"since": "long"}, AT - 5),
+        ({"since": -1}, AT - 5),
+        (["?"], AT - 5),
+        (None, AT - 5),
+    ],
+)
+def test_a_gap_that_knows_its_beginning_keeps_it(
+    golden: Golden, fact: Make, details: Any, since: float
+) -> None:
+    normaliser = Normaliser()
+    normaliser.feed(fact("pods", golden("pod"), at=AT - 5))
+    status = {"kind": "Status", "reason": "stalled", "details": details}
+    (gap,) = normaliser.feed(fact("pods", status, "ERROR"))
+    assert gap == Gap("prod", AT, "pods", since, "stalled")
+
+
 def test_a_fact_that_runs_back_is_late_and_used(golden: Golden, fact: Make) -> None:
     normaliser = Normaliser()
     early, late = pods(["early", "late"], golden)
