@@ -236,9 +236,8 @@ def _gap(cluster: Memory, fact: AnyFact) -> Gap:
     except Rejected:
         status = Status()  # that something was missed is known all the same
     reason = "expired" if status.code == _GONE else (status.reason or "error").lower()
-    since = status.details.get("since") if isinstance(status.details, dict) else None
-    if number(since) is None:
-        since = cluster.heard.get(fact.resource, fact.at)
+    said = number(status.details.get("since")) if isinstance(status.details, dict) else None
+    since = cluster.heard.get(fact.resource, fact.at) if said is None else said
     return Gap(fact.cluster, fact.at, fact.resource, min(since, fact.at), reason)
 
 
