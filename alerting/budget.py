@@ -30,7 +30,7 @@ class Window(msgspec.Struct):
 
 def has_room(window: Window, limit: Limit, now: float) -> bool:
     """Return whether another message is in the budget at `now`."""
-    window.sent = [at for at in window.sent if at > now - limit.window]
+    window.sent = [at for at in window.sent if at + limit.window > now]
     return len(window.sent) < limit.messages
 
 

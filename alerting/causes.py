@@ -76,9 +76,14 @@ def places(alerts: Iterable[Alert]) -> list[str]:
     found: dict[str, None] = {}
     for alert in alerts:
         found[place(alert.object)] = None
-        if node := alert.labels.get("node"):
+        for node in nodes_of(alert):
             found[f"Node//{node}"] = None
     return list(found)
+
+
+def nodes_of(alert: Alert) -> list[str]:
+    """Return the nodes that an alert names; several are divided by commas."""
+    return [node for node in alert.labels.get("node", "").split(",") if node]
 
 
 def keep(evidence: dict[str, list[Finding]], finding: Finding) -> None:

@@ -76,7 +76,9 @@ class AlertingConfig(BaseModel):
     time_intervals: dict[str, tuple[TimeInterval, ...]] = Field(
         default_factory=dict, description="Times of the week, by name, for mute and active times."
     )
-    delivery: DeliveryConfig = Field(default=DeliveryConfig(), description="How messages are sent.")
+    delivery: DeliveryConfig = Field(
+        default=DeliveryConfig(), description="Attempts, pauses, doubts."
+    )
 
     @model_validator(mode="after")
     def _names_are_known(self) -> AlertingConfig:

@@ -112,6 +112,7 @@ class DeliveryTask:
     async def start(self) -> None:
         """Own the task and read the ledger."""
         await self.release()
+        await self._bus.ensure(ledger.specs(self._partitions))
         ownership = await self._bus.own(APP, self._partition, [NOTIFICATIONS])
         self._ownership = ownership
         changelog = await ownership.changelog()

@@ -120,8 +120,8 @@ def cut(text: str, limit: int, measure: Callable[[str], int] = characters) -> st
 
     Examples
     --------
-    >>> cut("a long message", 12)
-    'a … (+13 more)'
+    >>> cut("a rather long message", 16)
+    'a ra… (+17 more)'
     >>> cut("short", 12)
     'short'
     """

@@ -98,14 +98,11 @@ class Incidents:
         elif finding.state == "firing":
             self._fire(finding, rule)
         else:
-            container = finding.labels.get("container", "")
-            for track in self._index.tracks_of(finding.object):
-                alert = track.alert
-                if alert.rule == finding.rule and (
-                    not container or alert.labels.get("container", "") in ("", container)
-                ):
-                    rules.feed(track, finding, rule, self._policy.flapping)
-                    self._plan(alert.fingerprint, track, finding.at)
+            name = rules.fingerprint(finding)
+            track = memory.tracks.get(name)
+            if track is not None:
+                rules.feed(track, finding, rule, self._policy.flapping)
+                self._plan(name, track, finding.at)
         if finding.state != "resolved":
             self._realise(finding)
 

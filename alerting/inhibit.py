@@ -83,7 +83,7 @@ BUILT_IN: Final = (
     ),
     _rule("restart-burst|crash-loop", "restart-count", "cluster", "namespace", "kind", "name"),
     _rule("node-memory-exhaustion", "node-memory-high", "cluster", "node"),
-    _rule("node-disk-exhaustion", "node-disk-high", "cluster", "node"),
+    _rule("node-(image-)?disk-exhaustion", "node-disk-high", "cluster", "node"),
     _rule("node-cpu-saturation", "node-cpu-high", "cluster", "node"),
     _rule("node-pod-slots-exhaustion", "node-pods-high", "cluster", "node"),
 )

@@ -63,7 +63,7 @@ def _span(text: object, names: tuple[str, ...], base: int, low: int, high: int) 
     for end in (first, last):
         if not low <= end <= high or (low < 0 and end == 0):
             raise ValueError(f"{end} in {text!r} is outside of {low} to {high}")
-    if first > last and (first > 0) == (last > 0):
+    if first > last and (first < 0) == (last < 0):
         raise ValueError(f"{text!r} ends before it begins")
     return Span(first, last, str(text))
 

@@ -150,7 +150,7 @@ class Outbox:
     def _describe(self, story: Story, alerts: list[Alert]) -> None:
         keys = causes.places(alerts)
         facts = [fact for key in keys for fact in self._memory.evidence.get(key, ())]
-        nodes = dict.fromkeys(a.labels["node"] for a in alerts if a.labels.get("node"))
+        nodes = dict.fromkeys(node for alert in alerts for node in causes.nodes_of(alert))
         found = causes.suspects(alerts, facts, self._index.firing_on(nodes))
         before = story.incident.cause
         cause = causes.likeliest(found)

@@ -41,6 +41,7 @@ RULES: Final[Mapping[str, str]] = {
     "rollout-stuck": "a rollout does not get on",
     "node-memory-exhaustion": "a node will run out of memory",
     "node-disk-exhaustion": "a node will run out of disk",
+    "node-image-disk-exhaustion": "a node will run out of disk for images",
     "node-inode-exhaustion": "a node will run out of inodes",
     "node-pid-exhaustion": "a node will run out of process ids",
     "node-pod-slots-exhaustion": "a node will run out of places for pods",
@@ -139,16 +140,18 @@ class Track(msgspec.Struct):
     flapping: bool = False
     incident: str = ""
     predicted: float | None = None  # the last expected_at that lay ahead when it was said
+    dues: dict[str, float] = {}  # by pod and container: a workload's pods each have their own
     due: float = math.inf
 
 
 def fingerprint(finding: Finding) -> str:
-    """Return the identity of the alert that `finding` feeds: rule, object and container."""
+    """Return the identity of the alert that `finding` feeds: cluster, rule and object.
+
+    Not its labels: they tell of the newest pod or container, and an operator says that an object's
+    rule is over when the last of them is.
+    """
     ref = finding.object
-    text = "|".join(
-        (finding.cluster, finding.rule, ref.kind, ref.namespace, ref.name)
-        + ((finding.labels["container"],) if finding.labels.get("container") else ())
-    )
+    text = "|".join((finding.cluster, finding.rule, ref.kind, ref.namespace, ref.name))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -190,13 +193,16 @@ def alert_of(finding: Finding, rule: RuleConfig, before: Alert | None) -> Alert:
 def feed(track: Track | None, finding: Finding, rule: RuleConfig, flap: FlappingConfig) -> Track:
     """Return the track after `finding`, which is firing, or resolves an existing track."""
     if track is None:
-        return Track(alert_of(finding, rule, None), holds=True, holds_since=finding.at)
+        track = Track(alert_of(finding, rule, None), holds=True, holds_since=finding.at)
+        _expect(track, finding)
+        return track
     holds = finding.state == "firing"
     if holds:
         over = track.phase is Phase.ENDED  # it stays over until `settle` lets it fire again
         ends_at = track.alert.ends_at
         track.alert = alert_of(finding, rule, None if over else track.alert)
         track.alert = msgspec.structs.replace(track.alert, ends_at=ends_at)
+        _expect(track, finding)
     if holds != track.holds:
         track.changes = [at for at in track.changes if at > finding.at - flap.window]
         track.changes.append(finding.at)
@@ -205,6 +211,17 @@ def feed(track: Track | None, finding: Finding, rule: RuleConfig, flap: Flapping
         if holds and track.phase is Phase.ENDED:
             track.phase = Phase.PENDING
     return track
+
+
+def _expect(track: Track, finding: Finding) -> None:
+    """Let the alert expect what is due first of all its pods and containers."""
+    member = "/".join((finding.labels.get("pod", ""), finding.labels.get("container", "")))
+    track.dues = {name: due for name, due in track.dues.items() if due > finding.at}
+    track.dues.pop(member, None)
+    if finding.expected_at is not None:
+        track.dues[member] = finding.expected_at
+    expected_at = min(track.dues.values(), default=None)
+    track.alert = msgspec.structs.replace(track.alert, expected_at=expected_at)
 
 
 def settle(track: Track, now: float, rule: RuleConfig, flap: FlappingConfig) -> Change:
