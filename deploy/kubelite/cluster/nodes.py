@@ -2,7 +2,8 @@
 
 usage: nodes.py COUNT | kubelite kubectl apply -f -
 
-KWOK fills conditions, addresses and nodeInfo. The annotation of the metrics path is what leads metrics-server to KWOK.
+KWOK fills conditions, addresses and nodeInfo. The annotation of the metrics path is what leads
+metrics-server to KWOK.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 
 
 def node(number: int) -> dict[str, object]:
+    """Return one Node."""
     name = f"kwok-node-{number}"
     size = {"cpu": "8", "memory": "32Gi", "pods": "110", "ephemeral-storage": "100Gi"}
     return {
