@@ -84,7 +84,7 @@ class Columns:
 
     @property
     def size(self) -> int:
-        """Rows that were ever given: what the banks must have room for."""
+        """What the banks must have room for: no row in use is as high as this."""
         return len(self._index.keys_of)
 
     def rows_of(self, keys: Sequence[str]) -> Rows:  # (n,)

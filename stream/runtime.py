@@ -49,6 +49,7 @@ from stream.task_state import (
 log = logging.getLogger(__name__)
 
 _REPLAY_LIMIT: Final = 2_000  # messages per read of a replay: a few milliseconds on the loop
+_TURN: Final = 0.02  # seconds of work after which others on the loop have a turn
 _BACK_OFF: Final = (0.5, 30.0)  # seconds, first and longest, doubling
 
 
@@ -120,6 +121,7 @@ class Task:
         self._pace = pace or Pace()
         self._memory: Memory | None = None
         self._stopping = False
+        self._turn_at = clock.now()
         self.counters = TaskCounters()
 
     @property
@@ -161,7 +163,8 @@ class Task:
     async def step(self, limit: int = 2_000, wait: float = 0.0) -> int:
         """Process up to `limit` records, waiting up to `wait` seconds for some; commit when due.
 
-        The loop stands still while operators work: choose `limit` so that this stays under 100 ms.
+        The loop stands still while operators work on the records between two ticks, `limit` at the
+        most: choose it so that this stays under 100 ms. Between ticks others have their turn.
 
         Raises
         ------
@@ -311,6 +314,7 @@ class Task:
             letters |= await self._step_span(memory, topic, span, offered, records)
             if span.tick is not None:
                 self._say(memory, progress.say(place, span.tick))
+            await self._give_turn()
         positions = {message.offset: i for i, message in enumerate(messages)}
         manifest.poison.note(
             topic, self._partition, len(messages), [positions[offset] for offset in letters]
@@ -322,6 +326,12 @@ class Task:
         self.counters.records += len(messages)
         self.counters.dead_letters += len(letters)
         return len(messages)
+
+    async def _give_turn(self) -> None:
+        """Let heartbeats and requests through when operators have worked for a while."""
+        if abs(self._clock.now() - self._turn_at) >= _TURN:
+            await asyncio.sleep(0)
+            self._turn_at = self._clock.now()
 
     def _expected(self, manifest: Manifest, batch: Batch) -> Sequence[Message]:
         expected = manifest.offsets.get(batch.topic, 0)

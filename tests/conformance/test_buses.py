@@ -430,19 +430,19 @@ async def test_an_offset_beyond_the_end_is_corrupt(bus: Bus) -> None:
 # ---- crash ------------------------------------------------------------------------------------
 
 
-def commit_for_ever(name: str, place: Path, ready: Connection) -> None:
+def commit_for_ever(name: str, place: Path, parent: Connection) -> None:
     """Commit step after step, each with its number in outputs, state and position."""
 
     async def main() -> None:
         async with opened(BUSES[name], place) as bus:
             owner = await bus.own("app", 0, ["in"])
             step = int((await owner.changelog()).get(b"step", b"0"))
-            ready.send(step)
             while True:
                 step += 1
                 said = [message("out", p, b"%d" % step) for p in (0, 1)]
                 await owner.commit(said, {b"step": b"%d" % step}, {"in": step})
                 await bus.publish([message("in", 0, b"%d" % step)], Position("s", b"%d" % step))
+                parent.send(step)
 
     asyncio.run(main())
 
@@ -453,6 +453,7 @@ async def test_kills_at_random_moments_lose_nothing_and_duplicate_nothing(
 ) -> None:
     name = request.node.callspec.params["opener"]
     chance = random.Random(20)
+    told = 0
     for _ in range(KILLS):
         here, there = multiprocessing.get_context("fork").Pipe()
         child = multiprocessing.get_context("fork").Process(
@@ -460,16 +461,17 @@ async def test_kills_at_random_moments_lose_nothing_and_duplicate_nothing(
         )
         child.start()
         there.close()
-        assert await asyncio.to_thread(here.poll, 30.0)
-        here.recv()
-        child.join(chance.uniform(0.0, 0.08))  # the moment is random, in or between two commits
+        for _ in range(chance.randint(1, 20)):
+            assert await asyncio.to_thread(here.poll, 30.0)
+            told = here.recv()
+        child.join(chance.uniform(0.0, 0.005))  # the moment is random, in or between two commits
         child.kill()
         child.join()
         here.close()
     async with opened(opener, tmp_path) as bus:
         owner = await bus.own("app", 0, ["in"])
         step = int((await owner.changelog())[b"step"])
-        assert step > KILLS
+        assert step >= told > KILLS, "what was told to be committed is there"
         expected = [b"%d" % i for i in range(1, step + 1)]
         assert await values(bus, "out", 0) == expected
         assert await values(bus, "out", 1) == expected

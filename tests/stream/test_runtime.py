@@ -135,6 +135,30 @@ async def test_commits_follow_the_clock_when_records_are_few() -> None:
         assert running.counters.commits == 2  # nothing new: no empty transactions
 
 
+async def test_others_on_the_loop_have_their_turn_between_ticks() -> None:
+    class Hasty(ManualClock):
+        def now(self) -> float:
+            self.advance(0.03)  # all work takes long
+            return super().now()
+
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with EmbeddedBus.open() as bus:
+        await fill(bus, RECORDS)
+        running = Task(bus, "app", 0, 1, toys, clock=Hasty(), pace=Pace(commit_seconds=1e9))
+        await running.step(1)
+        beside = asyncio.create_task(other())
+        await running.step(1_000)
+        beside.cancel()
+    assert turns > 20
+
+
 # ---- restart and crash ------------------------------------------------------------------------
 
 
@@ -167,15 +191,15 @@ async def test_a_graceful_stop_leaves_nothing_to_replay() -> None:
     assert found == await expected(RECORDS)
 
 
-def work_for_ever(place: Path, ready: Connection, seed: int) -> None:
+def work_when_told(place: Path, parent: Connection, seed: int) -> None:
     async def main() -> None:
         chance = random.Random(seed)
         async with EmbeddedBus.open(place, synchronous="NORMAL") as bus:
             running = task(bus, pace=Pace(commit_records=20, snapshot_records=90))
-            await running.state_hash()
-            ready.send(None)
             while True:
+                parent.recv()
                 await running.step(chance.randint(1, 40), 1.0)
+                parent.send(None)
 
     asyncio.run(main())
 
@@ -187,24 +211,25 @@ async def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     chance = random.Random(11)
     async with EmbeddedBus.open(place, synchronous="NORMAL") as bus:
         await fill(bus, records)
-    kills = 0
-    while kills < 12:
+    for seed in range(12):
         here, there = multiprocessing.get_context("fork").Pipe()
         child = multiprocessing.get_context("fork").Process(
-            target=work_for_ever, args=(place, there, kills)
+            target=work_when_told, args=(place, there, seed)
         )
         child.start()
         there.close()
-        assert await asyncio.to_thread(here.poll, 30.0)
-        child.join(chance.uniform(0.0, 0.03))
+        for _ in range(chance.randint(0, 9)):
+            here.send(None)
+            assert await asyncio.to_thread(here.poll, 30.0)
+            here.recv()
+        here.send(None)
+        child.join(chance.uniform(0.0, 0.01))  # in the middle of a step, or of its restore
         child.kill()
         child.join()
         here.close()
-        kills += 1
     async with EmbeddedBus.open(place) as bus:
         running = task(bus)
-        done = await running.step(1)
-        assert done, "the killed ones had finished: nothing was tried"
+        assert await running.step(1), "the killed ones had finished: nothing was tried"
         found = await outcome(bus, await drained(running))
         assert running.counters.records < len(records) - 500, "the killed ones had hardly begun"
     assert found == await expected(records)
