@@ -54,7 +54,7 @@ def _any(feed: Feed) -> Series | None:
 
 def _head(feed: Feed, soon: list[Series]) -> dict[str, Any]:
     run, now = feed.run, feed.now
-    parts = [_sentence_incidents(feed)]
+    parts = [_open(feed)]
     if now is not None and soon:
         first = soon[0]
         left = first.time_left(now) or 0.0
@@ -70,20 +70,20 @@ def _head(feed: Feed, soon: list[Series]) -> dict[str, Any]:
         done = (now - run.tape_from) / max(1.0, run.tape_to - run.tape_from)
         done = 1.0 if run.finished else min(1.0, max(0.0, done))
     if now is None:
-        state, fresh = "waiting", "no record yet"
+        state = "waiting"
     elif run.finished:
-        state, fresh = "finished", "the recording is over"
+        state = "finished"
     elif replay:
-        state, fresh = "replay", f"{words.share(done)} of the recording".replace("< 1 %", "start")
+        state = "replay"
     else:
         state = "stale" if age is not None and age > 60 else "live"
-        fresh = f"data {words.span(age or 0.0)} old"
+        parts.append(f"data {words.span(age or 0.0)} old")
     speed = feed.rates.get("speed", 0.0)
     return {
         "cluster": feed.cluster or "no cluster named yet",
         "state": state,
         "state_text": _STATES[state],
-        "sentence": _capital("; ".join([*parts, fresh])) + ".",
+        "sentence": _capital("; ".join(parts)) + ".",
         "tone": "bad" if feed.open else "warn" if soon else "good",
         "at": now or 0.0,
         "at_iso": words.iso(now) if now else "",
@@ -102,7 +102,7 @@ def _asked(speed: float) -> str:
     return "as fast as it goes" if speed <= 0 else f"asked for × {speed:,.0f}"
 
 
-def _sentence_incidents(feed: Feed) -> str:
+def _open(feed: Feed) -> str:
     if feed.now is None:
         return "waiting for the first record"
     number = len(feed.open)

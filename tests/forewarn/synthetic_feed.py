@@ -7,6 +7,7 @@ held against each other. Left out: everything before the topics `forecasts`, `in
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Iterator
@@ -125,7 +126,7 @@ def tracks() -> list[Track]:
         ),
         Track(
             POSTGRES,
-            "pvc",
+            "volume",
             "bytes",
             61 * GIB,
             0.62 * GIB / HOUR,
@@ -149,6 +150,11 @@ def tracks() -> list[Track]:
         ref = ObjectRef("Node", "", f"node-{index}")
         known.append(Track(ref, "cpu", "cores", 3 + index * 0.3, 0.0, 8))
     return known
+
+
+@functools.cache
+def _all(seed: int) -> tuple[Output, ...]:
+    return tuple(records(START + 27.5 * HOUR, seed))
 
 
 def records(until: float, seed: int = 7, since: float = START) -> Iterator[Output]:
@@ -194,7 +200,7 @@ def pulse(at: float, wall: float, *, speed: float = 600.0, hours: float = 36.0) 
 def filled(clock: Clock, hours: float = 27.5, *, seed: int = 7) -> Feed:
     """Return a feed that has read `hours` of the day."""
     feed = Feed(clock)
-    for topic, record in records(START + hours * HOUR, seed):
+    for topic, record in _all(seed) if hours == 27.5 else records(START + hours * HOUR, seed):
         feed.apply(topic, record)
     feed.pulse(pulse(START + hours * HOUR, 0.0))
     return feed

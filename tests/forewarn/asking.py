@@ -1,0 +1,59 @@
+"""A browser of forty lines: asks an ASGI application and hands back what it answered.
+
+Left out: streams, which a test reads from `Broadcast.stream` itself.
+"""
+
+import asyncio
+import json
+from typing import Any, NamedTuple
+
+
+class Answer(NamedTuple):
+    """Status, headers (lower-case names) and body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def ask(app, target: str, *, method: str = "GET", host: str = "localhost:8080") -> Answer:
+    """Return the answer to one request."""
+    path, _, query = target.partition("?")
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(b"host", host.encode())] if host else [],
+        "scheme": "http",
+        "server": ("localhost", 8080),
+        "client": ("127.0.0.1", 1),
+        "root_path": "",
+    }
+    sent: list[dict[str, Any]] = []
+
+    asked = False
+
+    async def receive():
+        nonlocal asked
+        if asked:
+            await asyncio.Event().wait()  # the browser stays; whoever waits for its end is ended
+        asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    await app(scope, receive, send)
+    headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    body = b"".join(m.get("body", b"") for m in sent if m["type"] == "http.response.body")
+    return Answer(sent[0]["status"], headers, body)
