@@ -212,22 +212,21 @@ class Store:
 
     def trim(self, now: float) -> int:
         """Delete rows whose every message, and every row before, is older than the retention."""
-        kept = self._all(
-            "SELECT id, oldest, next, retention FROM stream JOIN topic ON name = topic "
-            "WHERE retention IS NOT NULL"
-        )
-        return sum(self._trim(*stream, now) for stream in kept)
+        with self._translated("trim"):
+            kept = self._all(
+                "SELECT id, retention FROM stream JOIN topic ON name = topic "
+                "WHERE retention IS NOT NULL"
+            )
+        # A transaction each, so that no commit waits long.
+        return sum(self._trim(stream, now - retention) for stream, retention in kept)
 
-    def _trim(self, stream: int, oldest: int, end: int, retention: float, now: float) -> int:
+    def _trim(self, stream: int, before: float) -> int:
         with self._transaction("trim"):
+            oldest, end = self._all("SELECT oldest, next FROM stream WHERE id = ?", stream)[0]
             first = self._one(
-                "SELECT min(base) FROM log WHERE stream = ? AND newest >= ?",
-                stream,
-                now - retention,
+                "SELECT min(base) FROM log WHERE stream = ? AND newest >= ?", stream, before
             )
             first = end if first is None else first
-            if first <= oldest:
-                return 0
             self._db.execute("DELETE FROM log WHERE stream = ? AND base < ?", (stream, first))
             self._db.execute("UPDATE stream SET oldest = ? WHERE id = ?", (first, stream))
         return int(first - oldest)
