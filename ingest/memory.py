@@ -15,7 +15,7 @@ import msgspec
 from ingest.seen import Seen
 from ingest.workloads import Workloads
 
-VERSIONS: Final = 262_144  # objects whose last version is remembered per cluster; some 60 MB
+VERSIONS: Final = 262_144  # objects whose last version is remembered per cluster; some 80 MB
 
 
 class Stats(msgspec.Struct):

@@ -17,7 +17,7 @@ from stream.records import Allocatable, NodeRecord
 
 
 def node_record(cluster: str, received: float, node: Node, *, deleted: bool = False) -> NodeRecord:
-    """Return the record of one observation of one node. About 6 µs.
+    """Return the record of one observation of one node. About 4 µs.
 
     Raises
     ------

@@ -30,7 +30,7 @@ _NO_STATUS: Final = ContainerStatus(name="")
 def pod_record(
     cluster: str, received: float, pod: Pod, workload: ObjectRef, *, deleted: bool = False
 ) -> PodRecord:
-    """Return the record of one observation of one pod. About 6 µs with two containers.
+    """Return the record of one observation of one pod. About 4 µs with three containers.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 Resuming is exact and simple: the tape is read again from its beginning, and everything up to the
 committed position goes through the normaliser, whose memory is then what it was, but is not
-published again. (Reading costs some 10 µs a line: 100,000 lines a second are skipped.)
+published again. (That costs what publishing costs: some 12 µs for a pod of 5 KB, 6 for an Event.)
 
 Guaranteed: the same tapes give the same messages in the same order, whatever the speed, the chunks
 or the restarts between; a position of another tape is `Rejected`, not half used. Left to others:

@@ -19,7 +19,7 @@ import msgspec
 from stream.records import Allocatable, Container, ObjectRef
 
 GRACE: Final = 600.0  # seconds; Events about a killed pod are batched by the kubelet for minutes
-CAPACITY: Final = 200_000  # pods; some 400 MB with their containers, twice the largest clusters
+CAPACITY: Final = 200_000  # pods; some 300 MB with two containers each, twice the largest clusters
 
 
 class PodSeen(msgspec.Struct):
