@@ -7,7 +7,7 @@ call or in a thousand. No clock, no I/O.
 
 The parts are elsewhere: `alerting.rules` (alerts), `alerting.group` (what is one incident),
 `alerting.causes`, `alerting.pipeline` (what is said to whom); this file moves alerts through them
-and keeps the agenda. Memory: an incident is forgotten a day after it is over, evidence after six
+and keeps the agenda. Memory: an incident is forgotten an hour after it is over, evidence after six
 hours.
 """
 
@@ -32,7 +32,7 @@ from alerting.wire import Record
 from stream.records import Finding
 
 _HOUR: Final = 3600.0
-_KEEP_RESOLVED: Final = 24 * _HOUR
+_KEEP_RESOLVED: Final = _HOUR  # a digest may still name it; the topic keeps it for a year
 _STALE: Final = 7 * 24 * _HOUR  # an alert that nobody speaks of any more is over
 
 # What comes true when this happens to the same object.

@@ -99,6 +99,7 @@ class Sources:
         self.rules = tuple(rules)
         self._alerts: dict[tuple[int, tuple[str, ...]], dict[str, Alert]] = {}
         self._keys: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+        self._firing = [0] * len(self.rules)  # sources of each rule
 
     def add(self, alert: Alert) -> bool:
         """Let a firing alert inhibit; return whether it could inhibit anything."""
@@ -114,6 +115,7 @@ class Sources:
             return False
         for key in keys:
             self._alerts.setdefault(key, {})[alert.fingerprint] = alert
+            self._firing[key[0]] += 1
         self._keys[alert.fingerprint] = keys
         return True
 
@@ -122,6 +124,7 @@ class Sources:
         keys = self._keys.pop(fingerprint, [])
         for key in keys:
             del self._alerts[key][fingerprint]
+            self._firing[key[0]] -= 1
             if not self._alerts[key]:
                 del self._alerts[key]
         return bool(keys)
@@ -129,6 +132,8 @@ class Sources:
     def of(self, alert: Alert) -> Alert | None:
         """Return a firing alert that explains `alert`, the earliest of the first rule, or None."""
         for number, rule in enumerate(self.rules):
+            if not self._firing[number]:
+                continue
             key = (number, tuple(alert.labels.get(name, "") for name in rule.equal))
             found = self._alerts.get(key)
             if found and all_match(rule.target_matchers, alert.labels):

@@ -246,6 +246,11 @@ class Outbox:
                 self._tell(story, receiver, self._policy.routes.leaf, [], True, now)
         self.publish(story)
         self._index.drop_story(story, alerts)
+        # From here on only a digest may want it: the rest is on the topic.
+        story.incident = msgspec.structs.replace(
+            story.incident, alerts=story.incident.alerts[:1], timeline=()
+        )
+        story.fingerprints, story.hushed = [], []
 
     def _say_once(self, story: Story, alert: Alert, reason: Reason, by: str, now: float) -> None:
         """Suppress, but say it once per incident and reason, however often it is reviewed."""

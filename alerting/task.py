@@ -1,10 +1,10 @@
 """The alert task: partition p of `findings` in, incidents and the outbox out, exactly once.
 
-State is one page per cluster (what is ordered, and what alerting remembers), committed in the same
-transaction as the records that follow from it and the offset that it stands at. So a restart goes
-on from the state's own offset and nothing is said twice or lost; whoever owns the task later fences
-this one out. A page is written when something has changed and records are due, or after a few
-seconds.
+State is one page per cluster (what is ordered, and what alerting remembers), compressed and cut
+into parts that any broker takes, committed in the same transaction as the records that follow from
+it and the offset that it stands at. So a restart goes on from the state's own offset and nothing is
+said twice or lost; whoever owns the task later fences this one out. A page is written when
+something has changed and records are due, or after a few seconds.
 
 Left to others: deciding (`alerting.incidents`), ordering (`alerting.ordering`), sending
 (`alerting.delivery`), and which process owns which partition.
@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
+import zstandard
 
 from alerting.cluster import Memory
 from alerting.incidents import Incidents
@@ -34,7 +35,8 @@ APP: Final = "alerting"
 _log = logging.getLogger(__name__)
 _VERSION: Final = 1
 _OFFSET: Final = b"offset"
-_PAGE: Final = b"cluster/"
+_PAGE: Final = "cluster/"
+_PART: Final = 1 << 19  # bytes of a part: half of what a Kafka message may have by default
 _BATCH: Final = 5_000  # messages of one step: about 100 ms of work
 _AT_LEAST_EVERY: Final = 5.0  # seconds of the clock between two commits while something changes
 
@@ -49,6 +51,7 @@ class Page(msgspec.Struct):
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Page).decode
+_LARGEST: Final = 1 << 30  # bytes of an uncompressed page; more is damage
 
 
 class AlertTask:
@@ -88,6 +91,7 @@ class AlertTask:
         self._incidents: dict[str, Incidents] = {}
         self._outputs: list[Outgoing] = []
         self._changed: set[str] = set()
+        self._parts: dict[str, int] = {}  # of each page as it is stored
         self._touched: dict[str, None] = {}
         self._offset = 0
         self._committed_at = clock.now()
@@ -105,9 +109,12 @@ class AlertTask:
         ownership = await self._bus.own(APP, self._partition, [FINDINGS])
         self._ownership = ownership
         changelog = await ownership.changelog()
+        stored: dict[str, list[bytes]] = {}
         for key, value in sorted(changelog.items()):
-            if key.startswith(_PAGE):
-                self._restore(key, value)
+            if key != _OFFSET:
+                stored.setdefault(key.decode().rpartition("/")[0], []).append(value)
+        for name, parts in stored.items():
+            self._restore(name, parts)
         offset = changelog.get(_OFFSET)
         self._offset = int(offset) if offset is not None else 0
         ownership.seek({FINDINGS: self._offset} if offset is not None else {})
@@ -152,10 +159,9 @@ class AlertTask:
         """
         if self._ownership is None or not (self._changed or self._outputs):
             return
-        changelog: dict[bytes, bytes | None] = {
-            _PAGE + name.encode(): _encode(self._pages[name]) for name in sorted(self._changed)
-        }
-        changelog[_OFFSET] = str(self._offset).encode()
+        changelog: dict[bytes, bytes | None] = {_OFFSET: str(self._offset).encode()}
+        for name in sorted(self._changed):
+            changelog |= self._parts_of(name)
         try:
             await self._ownership.commit(self._outputs, changelog, {FINDINGS: self._offset})
         except BaseException:
@@ -185,7 +191,7 @@ class AlertTask:
     # ---- inside ----
 
     def _forget(self) -> None:
-        self._pages, self._incidents = {}, {}
+        self._pages, self._incidents, self._parts = {}, {}, {}
         self._outputs, self._changed, self._touched = [], set(), {}
         self._offset = 0
         self._committed_at = self._clock.now()
@@ -196,16 +202,29 @@ class AlertTask:
         if ownership is not None:
             await ownership.release()
 
-    def _restore(self, key: bytes, value: bytes) -> None:
+    def _parts_of(self, name: str) -> dict[bytes, bytes | None]:
+        """Return a page's parts, and deletions of those that a longer page has left."""
+        packed = zstandard.compress(_encode(self._pages[name]), 1)
+        parts = [packed[start : start + _PART] for start in range(0, len(packed), _PART)]
+        before, self._parts[name] = self._parts.get(name, 0), len(parts)
+        gone = range(len(parts), before)
+        return {
+            **{_key(name, number): part for number, part in enumerate(parts)},
+            **{_key(name, number): None for number in gone},
+        }
+
+    def _restore(self, name: str, parts: Sequence[bytes]) -> None:
+        where = f"state {name!r} of task {APP}/{self._partition}"
         try:
-            page = _decode(value)
-        except msgspec.DecodeError as error:
-            raise Corrupt(f"state {key!r} of task {APP}/{self._partition}: {error}") from error
+            page = _decode(zstandard.decompress(b"".join(parts), _LARGEST))
+        except (msgspec.DecodeError, zstandard.ZstdError) as error:
+            raise Corrupt(f"{where} cannot be read: {error}") from error
         if page.version != _VERSION:
             raise Corrupt(
-                f"state {key!r} of task {APP}/{self._partition} has version {page.version}, "
-                f"this program reads {_VERSION}; run the program that wrote it, or reset the task"
+                f"{where} has version {page.version}, this program reads {_VERSION}; run the "
+                "program that wrote it, or reset the task"
             )
+        self._parts[page.memory.cluster] = len(parts)
         self._add(page)
 
     def _add(self, page: Page) -> Page:
@@ -239,3 +258,7 @@ class AlertTask:
             self._outputs += [outgoing(record, self._partitions) for record in records]
             self._changed.add(name)
         self._touched = {}
+
+
+def _key(name: str, number: int) -> bytes:
+    return f"{_PAGE}{name}/{number:04}".encode()

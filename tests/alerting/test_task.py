@@ -18,7 +18,7 @@ from stream import codec, topics
 from stream.bus import Outgoing
 from stream.embedded import EmbeddedBus
 from stream.errors import Corrupt, Fenced
-from stream.records import Conclusion, Severity
+from stream.records import Conclusion, Progress, Severity
 from stream.testing import ManualClock
 
 SOURCES = ["pods/0", "node-metrics/0", "deployments/0"]
@@ -141,9 +141,34 @@ async def test_state_without_records_is_written_after_a_few_seconds(bus: Embedde
     assert b"offset" in await (await bus.own("alerting", 0, [])).changelog()
 
 
-async def test_state_of_another_version_stops_with_a_reason(bus: EmbeddedBus) -> None:
+async def test_damaged_state_stops_with_a_reason(bus: EmbeddedBus) -> None:
     owner = await bus.own("alerting", 0, [topics.FINDINGS])
     owner.seek({})
-    await owner.commit([], {b"cluster/prod": b"\xc1"}, {})
+    await owner.commit([], {b"cluster/prod/0000": b"\xc1"}, {})
     with pytest.raises(Corrupt, match="alerting/0"):
         await task(bus).start()
+
+
+async def test_a_large_state_is_cut_into_parts_and_shrinks_again(
+    bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerting.task._PART", 300)
+    log = story().logged()
+    one = task(bus)
+    await publish(bus, log)
+    while await one.step():
+        pass
+    await one.flush()
+    again = task(bus)
+    await again.start()
+    assert again.state_hash() == one.state_hash()
+    monkeypatch.setattr("alerting.task._PART", 1 << 19)
+    await publish(bus, [Progress(source=name, cluster="prod", at=2e9) for name in SOURCES])
+    while await again.step():
+        pass
+    await again.flush()
+    last = task(bus)
+    await last.start()
+    assert last.state_hash() == again.state_hash()
+    changelog = await (await bus.own("alerting", 0, [])).changelog()
+    assert set(changelog) == {b"offset", b"cluster/prod/0000"}
