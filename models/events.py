@@ -4,9 +4,9 @@ A row follows one key: a workload and a reason, or a reason in a namespace, in t
 node. It answers two questions about the last half hour:
 
 - *return period*: how often did this key reach so many? Counts rise through half-octave levels;
-  an episode that reaches level j is an up-crossing of all levels to j, and their rates are learned
-  with a half-life of seven days, higher levels leaning on lower ones. −log10 of the rate a day:
-  0 is daily, 2 is once in a hundred days;
+  an episode that reached level j is an up-crossing of all levels to j, learned when it is over,
+  with a half-life of seven days; rates of higher levels lean on lower ones. −log10 of the rate a
+  day: 0 is daily, 2 is once in a hundred days;
 - *excess*: by how many standard deviations the count over half an hour and three hours lies above
   the key's own mean, learned with a half-life of three days.
 
@@ -43,10 +43,11 @@ LIFETIME: Final = HALF_LIFE / float(np.log(2.0))
 MEAN_HALF_LIFE: Final = 3.0  # days, of means
 PRIOR_DAYS: Final = 1.0  # kappa: the prior rate counts as one day
 PRIOR_RATE: Final = 0.1  # a day: what a key does of which nothing is known
-TAIL: Final = 0.6  # of episodes that reach a level reach the next, before anything is known,
+TAIL: Final = 0.8  # of episodes that reach a level reach the next, before anything is known,
 TAIL_WEIGHT: Final = 2.0  # known no better than from two episodes
 EPISODE: Final = 12 * 3600.0  # seconds after which an episode begins anew
 MATURE: Final = 0.9  # days that a mean must have seen
+_STEPS: Final = np.arange(LEVELS)
 
 
 class EventBank:
@@ -59,7 +60,7 @@ class EventBank:
     total, square, seen : (capacity, 3)
         Decayed sums of full buckets, of their squares, and of ones.
     crossings : (capacity, 26)
-        Decayed up-crossings of each level of the half-hour count.
+        Decayed up-crossings of each level of the half-hour count by episodes that are over.
     exposure, until : (capacity,)
         Decayed days, and the Unix seconds up to which all is known (NaN: new).
     top, began : (capacity,)
@@ -113,8 +114,8 @@ class EventBank:
         ----------
         rows, counts, times, weights : (n,)
             Distinct rows; events since the row's last time; Unix seconds; the weight with which an
-            up-crossing is learned, 0 to 1 (an incident that was told is hardly usual). A time
-            before the last counts as the last; what is not finite is skipped.
+            episode that ended before is learned, 0 to 1 (an incident that was told is hardly
+            usual). A time before the last counts as the last; what is not finite is skipped.
         """
         good = finite(counts, times, weights) & (counts >= 0)
         rows, counts, times, weights = rows[good], counts[good], times[good], weights[good]
@@ -125,16 +126,14 @@ class EventBank:
         keep = np.exp2(-days / HALF_LIFE)
         c["exposure"][rows] = c["exposure"][rows] * keep + LIFETIME * (1.0 - keep)
         self._turn(rows, times)
-        crossings = c["crossings"][rows] * keep[:, None]
         quiet = _level(self._sliding(rows, times)[:, 1])
         top, began = c["top"][rows], c["began"][rows]
         ended = (quiet < 0) | (quiet < top - 2) | (times - began >= EPISODE)
+        crossed = ended[:, None] & (top[:, None] >= _STEPS)
+        c["crossings"][rows] = c["crossings"][rows] * keep[:, None] + weights[:, None] * crossed
         top = np.where(ended, -1, top)
         c["current"][rows] += counts[:, None]
         level = _level(self._sliding(rows, times)[:, 1])
-        steps = np.arange(LEVELS)
-        crossed = (steps > top[:, None]) & (steps <= level[:, None])
-        c["crossings"][rows] = crossings + weights[:, None] * crossed
         c["began"][rows] = np.where((top < 0) & (level >= 0), times, began)
         c["top"][rows] = np.maximum(top, level)
         c["until"][rows] = times
@@ -187,18 +186,14 @@ class EventBank:
         """Return −log10 of the daily rate at which the episode's level is reached, (n,); pure.
 
         0 for a row without a running episode. At most 2.05 for a first event; each half-octave
-        that was never reached adds 0.22.
+        that was never reached adds 0.1 or more, the more is known.
         """
         c = self._columns
-        crossings = c["crossings"][rows]
+        crossings, top = c["crossings"][rows], c["top"][rows]
         rate = (crossings[:, 0] + PRIOR_DAYS * PRIOR_RATE) / (c["exposure"][rows] + PRIOR_DAYS)
-        top = c["top"][rows]
-        for level in range(1, LEVELS):
-            pass_on = (crossings[:, level] + TAIL_WEIGHT * TAIL) / (
-                crossings[:, level - 1] + TAIL_WEIGHT
-            )
-            rate = np.where(level <= top, rate * np.minimum(pass_on, 1.0), rate)
-        return np.where(top >= 0, -np.log10(rate), 0.0)
+        passed = (crossings[:, 1:] + TAIL_WEIGHT * TAIL) / (crossings[:, :-1] + TAIL_WEIGHT)
+        passed = np.where(_STEPS[1:] <= top[:, None], np.minimum(passed, 1.0), 1.0)
+        return np.where(top >= 0, -np.log10(rate * passed.prod(axis=1)), 0.0)
 
 
 def _new(capacity: int) -> dict[str, NDArray[np.float64]]:

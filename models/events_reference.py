@@ -96,12 +96,12 @@ class EventFlow:
             window.advance(time)
         quiet = _level(self.windows[1].count(time))
         if quiet < 0 or quiet < self.top - 2 or time - self.began >= EPISODE:
+            for crossed in range(self.top + 1):
+                self.crossings[crossed] += weight
             self.top = -1
         for window in self.windows:
             window.current += count
         level = _level(self.windows[1].count(time))
-        for crossed in range(self.top + 1, level + 1):
-            self.crossings[crossed] += weight
         if self.top < 0 <= level:
             self.began = time
         self.top = max(self.top, level)

@@ -22,7 +22,7 @@ SETTLE: Final = (75.0, 150.0, 330.0, 900.0)  # seconds after opening; hiccups en
 AGAIN: Final = 900.0  # seconds between two looks at an old group
 SAME_NODE: Final = 1200.0  # seconds in which troubles of one node belong together
 SAME_FAMILY: Final = 600.0  # seconds in which troubles of one family do
-WIDE: Final = 6  # subjects from which a group is the cluster's, not a namespace's
+GROWS: Final = 3600.0  # seconds in which a group takes in new subjects; later it is another one
 _FAILING: Final = 300  # objects that a group follows
 _SUBJECTS: Final = 500
 _TEMPLATES: Final = 3  # messages that a group quotes
@@ -132,13 +132,14 @@ class Group(msgspec.Struct, array_like=True):
         if line.cluster != self.cluster:
             return False
         if line.subject in self.subjects and at - self.subjects[line.subject] <= hold:
+            return line.family in self.families or at - self.opened_at <= GROWS
+        if at - self.opened_at > GROWS:
+            return False
+        near = line.node and line.node in self.nodes and at - self.last_at <= SAME_NODE
+        if near and ({line.family, *self.families} & {"node", "eviction"}):
             return True
-        if line.node and line.node in self.nodes and at - self.last_at <= SAME_NODE:
-            return line.family in {"node", "eviction"} or bool(
-                {"node", "eviction"} & set(self.families)
-            )
         if line.family in self.families and at - self.last_at <= SAME_FAMILY:
-            return line.namespace in self.namespaces or broad or len(self.subjects) >= WIDE
+            return line.namespace in self.namespaces or broad
         return False
 
     def next_look(self, at: float) -> float:

@@ -26,7 +26,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from models.base import Rows
 from models.events import EventBank
@@ -50,10 +49,12 @@ _HOUR = 3600.0
 class EventSettings:
     """When a group of events is worth a word."""
 
-    threshold: float | None = 6.0
+    threshold: float | None = 6.2
     """`event-anomaly` from this evidence score; None turns the rule off."""
-    critical: float = 9.0
+    critical: float = 8.0
     """Severity critical from this score."""
+    warm_up: float = 12 * _HOUR
+    """Seconds of a cluster in which nothing can be called unusual."""
     hold: float = 2 * _HOUR
     """Seconds without a line after which a group is over."""
     fold: float = 15 * _MINUTE
@@ -75,7 +76,7 @@ _TOLD: Final = 0.2  # weight with which a subject that is spoken of is learned
 _OBJECTS: Final = 20  # objects of one key in 15 seconds
 # A key is a candidate from these; loose on purpose, the weighing is strict.
 _OWN, _NAMESPACE, _FLEET, _NODE, _EXCESS = 1.2, 1.2, 1.0, 1.5, 3.5
-_BROAD: Final = 0.7  # return period of the cluster's breadth from which families join
+_BROAD: Final = 0.45  # return period of the cluster's breadth from which families join
 _PENDING, _GROUP, _ACCOUNT = "pending", "group/", "account"
 
 
@@ -227,16 +228,11 @@ class Events:
             rows, [line.count for _, line in lines], [_TOLD if t else 1.0 for t in told], at
         )
         fresh = self._bank.arrays()["began"][rows] == at
-        around = [
-            self._around([make(line) for _, line in lines], [line for _, line in lines], fresh, at)
-            for make in (_of_namespace, _of_fleet, _of_node, _of_template)
-        ]
         own = self._bank.return_many(rows)
         excess = self._bank.excess_many(rows).max(axis=1)
+        around = self._around([line for _, line in lines], fresh.tolist(), at)
         for i, (_, line) in enumerate(lines):
-            namespace, fleet, node, template = (float(values[i]) for values in around)
-            found = (float(own[i]), namespace, fleet, node, template, float(excess[i]))
-            self._place(line, found, at)
+            self._place(line, (float(own[i]), *around[i], float(excess[i])), at)
 
     def _rows(self, keys: Sequence[str], lines: Sequence[Line], at: float) -> Rows:
         """Return the keys' rows; a new one is told how long it was silent."""
@@ -260,26 +256,26 @@ class Events:
         self._flows.touch(rows)
 
     def _around(
-        self,
-        keys: Sequence[str],
-        lines: Sequence[Line],
-        fresh: NDArray[np.bool_],
-        at: float,
-    ) -> NDArray[np.float64]:
-        """Count the keys that began now in a wider place; return how rare that many are there."""
+        self, lines: Sequence[Line], fresh: Sequence[bool], at: float
+    ) -> list[tuple[float, ...]]:
+        """Count the keys that began now in wider places; return how rare that many are there.
+
+        The places are namespace, cluster, node and message; a line that names none gets 0.
+        """
+        places = [_places(line) for line in lines]
         counts: dict[str, float] = {}
-        example: dict[str, Line] = {}
-        for key, line, new in zip(keys, lines, fresh.tolist(), strict=True):
-            if not key.endswith("|"):  # a line that names no such place
-                counts[key] = counts.get(key, 0.0) + new
-                example[key] = line
-        if not counts:
-            return np.zeros(len(keys))
-        names = list(counts)
-        rows = self._rows(names, [example[name] for name in names], at)
-        self._learn(rows, [counts[name] for name in names], [1.0] * len(names), at)
-        rare = dict(zip(names, self._bank.return_many(rows).tolist(), strict=True))
-        return np.array([rare.get(key, 0.0) for key in keys])
+        example: list[Line] = []
+        for names, line, new in zip(places, lines, fresh, strict=True):
+            for name in names:
+                if name and name not in counts:
+                    counts[name] = 0.0
+                    example.append(line)
+                if name and new:
+                    counts[name] += 1.0
+        rows = self._rows(list(counts), example, at)
+        self._learn(rows, list(counts.values()), [1.0] * len(counts), at)
+        rare = dict(zip(counts, self._bank.return_many(rows).tolist(), strict=True))
+        return [tuple(rare.get(name, 0.0) for name in names) for names in places]
 
     def _is_told(self, subject: str) -> bool:
         for number in self._of_subject.get(subject, ()):
@@ -294,7 +290,8 @@ class Events:
         """Give one key's lines to the group that they belong to, or open one."""
         own, namespace, fleet, node, template, excess = found
         account = self._account[line.cluster]
-        candidate = (
+        watched = at - self._began[line.cluster]
+        candidate = watched >= self._settings.warm_up and (
             own >= _OWN or namespace >= _NAMESPACE or fleet >= _FLEET or node >= _NODE
             or excess >= _EXCESS
         )  # fmt: skip
@@ -343,9 +340,11 @@ class Events:
                 account["below"] += 1
             self._close(key, group)
             return
-        group.score, terms = score(group.evidence)
+        evidence = group.evidence
+        group.score, terms = score(evidence)
         group.looks += 1
-        high = settings.threshold is not None and group.score >= settings.threshold
+        enough = settings.threshold is not None and group.score >= settings.threshold
+        high = enough and evidence.lasting
         if high and not group.firing and not group.folded:
             if self._belongs_to_told(group, at):
                 group.folded = True
@@ -422,7 +421,7 @@ class Events:
         """Say what became of the lines, and forget what is old."""
         for cluster in sorted(self._account):
             account = self._account[cluster]
-            if account["lines"]:
+            if any(account.values()):
                 lines, sent = account["lines"], account["sent"]
                 out.append(
                     conclude(
@@ -540,20 +539,16 @@ def _rate(value: float) -> str:
     return f"once in {span(86_400.0 * 10.0**value)}"
 
 
-def _of_namespace(line: Line) -> str:
-    return f"n|{line.cluster}|{line.namespace}|{line.reason}" if line.namespace else "n|"
-
-
-def _of_fleet(line: Line) -> str:
-    return f"f|{line.cluster}|{line.reason}"
-
-
-def _of_node(line: Line) -> str:
-    return f"d|{line.cluster}|{line.node}" if line.node else "d|"
-
-
-def _of_template(line: Line) -> str:
-    return f"t|{line.cluster}|{line.reason}|{zlib.crc32(line.template.encode()):08x}"
+def _places(line: Line) -> tuple[str, str, str, str]:
+    """Return the wider keys of a line; "" where it names no such place."""
+    kind = f"{line.cluster}|{line.reason}"
+    template = zlib.crc32(line.template.encode())
+    return (
+        f"n|{kind}|{line.namespace}" if line.namespace else "",
+        f"f|{kind}",
+        f"d|{line.cluster}|{line.node}" if line.node else "",
+        f"t|{kind}|{template:08x}",
+    )
 
 
 def _ceil(at: float, every: float) -> float:
