@@ -2,8 +2,8 @@
 
 Several operators read one topic, and a batch may end anywhere. If findings were written as they
 come, their order would depend on where batches ended, and whatever follows with it. So they are
-held until the next `Tick` that moves its cluster's time on, and then said in the order of (event
-time, operator, the operator's own order), with the tick's `Progress` behind them. Nothing waits
+held until the next `Tick`, and then said in the order of (event time, operator, the operator's own
+order), with the tick's `Progress` behind them. Nothing waits
 longer for it: alerting uses a finding only when a progress has passed it.
 
 Guaranteed: the findings and progress of one topic-partition are one sequence, a function of its
@@ -47,11 +47,13 @@ class TopicProgress(msgspec.Struct):
     held: list[Held] = []
 
     def spans(self, records: Sequence[Input]) -> Iterator[Span]:
-        """Cut `records` behind each tick that moves its cluster's time on; others end nothing."""
+        """Cut `records` behind each tick that is not older than another of its cluster.
+
+        `say` is to be called for the tick of a span before the next span is taken.
+        """
         start = 0
         for i, record in enumerate(records):
-            if type(record) is Tick and record.at > self.ticks.get(record.cluster, -inf):
-                self.ticks[record.cluster] = record.at
+            if type(record) is Tick and record.at >= self.ticks.get(record.cluster, -inf):
                 yield Span(start, i + 1, record)
                 start = i + 1
         if start < len(records):
@@ -65,7 +67,10 @@ class TopicProgress(msgspec.Struct):
             self.held.sort(key=lambda held: (held.at, held.operator))
 
     def say(self, source: str, tick: Tick) -> list[Conclusion]:
-        """Return all that was held, in order, and the progress of `tick`."""
+        """Return all that was held, in order, and the progress of `tick` if it moves time on."""
         said: list[Conclusion] = [held.finding for held in self.held]
         self.held = []
-        return [*said, Progress(source=source, cluster=tick.cluster, at=tick.at)]
+        if tick.at > self.ticks.get(tick.cluster, -inf):
+            self.ticks[tick.cluster] = tick.at
+            said.append(Progress(source=source, cluster=tick.cluster, at=tick.at))
+        return said

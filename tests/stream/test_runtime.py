@@ -6,6 +6,7 @@ Leaves out the operators themselves (`tests/conformance/test_operators.py`) and 
 import asyncio
 import multiprocessing
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -117,6 +118,16 @@ async def test_progress_stands_behind_what_came_before_its_tick() -> None:
     assert newest == last
 
 
+async def test_a_repeated_tick_says_what_was_held_and_no_second_progress() -> None:
+    tick = Tick(cluster="a", at=1_000.0)
+    sights = [pod("a", "pod-1", 1_000.0) for _ in range(5)]
+    async with EmbeddedBus.open() as bus:
+        await fill(bus, [tick, *sights, tick, Tick(cluster="a", at=990.0), tick])
+        await drained(task(bus))
+        told = [decode(FINDINGS, message.value) for message in await said(bus, FINDINGS)]
+    assert [type(one) for one in told] == [Progress, Finding]
+
+
 async def test_commits_follow_the_clock_when_records_are_few() -> None:
     clock = ManualClock()
     async with EmbeddedBus.open() as bus:
@@ -189,6 +200,23 @@ async def test_a_graceful_stop_leaves_nothing_to_replay() -> None:
         assert successor.counters.replayed == 0
         found = await outcome(bus, await drained(successor))
     assert found == await expected(RECORDS)
+
+
+@pytest.mark.slow
+async def test_restoring_a_hundred_thousand_rows_takes_a_fraction_of_learning_them() -> None:
+    async with EmbeddedBus.open() as bus:
+        await fill(bus, [pod("a", f"pod-{i}", 1_000.0 + i / 1_000.0) for i in range(100_000)])
+        began = time.process_time()
+        running = await drained(task(bus, pace=Pace()), 2_000)
+        await running.flush(snapshot=True)
+        learning = time.process_time() - began
+        wanted = await running.state_hash()
+        successor = task(bus)
+        began = time.process_time()
+        assert await successor.step() == 0
+        restoring = time.process_time() - began
+        assert await successor.state_hash() == wanted
+    assert restoring < 0.25 * learning, (restoring, learning)  # measured: 0.05 s against 1.2 s
 
 
 def work_when_told(place: Path, parent: Connection, seed: int) -> None:
