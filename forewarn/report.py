@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from alerting.alert import Incident, Notification, Suppressed
-from forewarn.scoring import Scores, score_forecasts
+from forewarn.scoring import Scores, met_by, score_forecasts
 from stream.bus import Bus, Message
 from stream.codec import decoder, digest
 from stream.records import Finding, Forecast, ObjectRef, Progress
@@ -128,7 +128,7 @@ async def build(bus: Bus, records: Mapping[str, int], state_hash: str) -> Report
             SuppressedLine(each.at, each.rule, each.object, each.reason, each.by, each.count)
             for each in suppressed
         ],
-        forecasts_scored=score_forecasts(forecasts),
+        forecasts_scored=score_forecasts(forecasts, met_by(outputs.findings)),
         dead_letters=letters,
         state_hash=state_hash,
         output_hash=outputs.digest(),

@@ -1,10 +1,12 @@
 """Scores forecasts against what then happened, from the forecasts themselves.
 
 A series has crossed when its value has met the limit that binds (`Forecast.value >= limit`, or a
-time left of 0). Every earlier forecast of that series is then resolved: how far off was its P50,
-was the crossing inside its P10–P90 band. A forecast whose P90 has passed without a crossing is
-resolved as well, as one that did not come true: growth that stops counts against us. What is still
-open at the end of the record is counted and judged by nobody.
+time left of 0), or when a fact proves it that no sample can show: a container killed for want of
+memory is gone before the next sample, a node under DiskPressure has evicted (`met_by`). Every
+earlier forecast of that series is then resolved: how far off was its P50, was the crossing inside
+its P10–P90 band. A forecast whose P90 has passed without a crossing is resolved as well, as one
+that did not come true: growth that stops counts against us. What is still open at the end of the
+record is counted and judged by nobody.
 
 Pure: no I/O, no clock. Linear in the number of forecasts. Left to others: the model's own online
 calibration (`models.calibration`) and tables over seeds (a benchmark's business).
@@ -12,13 +14,13 @@ calibration (`models.calibration`) and tables over seeds (a benchmark's business
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from stream.records import Forecast
+from stream.records import Finding, Forecast, ObjectRef
 
 HOUR: Final = 3600.0
 # Where errors are told apart: hours that were really left when the forecast was made.
@@ -30,7 +32,7 @@ PRESENT: Final = 1800.0
 class Scores(msgspec.Struct, frozen=True):
     """What the forecasts of one run were worth."""
 
-    forecasts: int  # made while the series had not crossed, with a history long enough
+    forecasts: int  # made while the series had not crossed
     series: int
     crossings: int
     resolved: int  # foresaw a crossing, and either it came or the band passed without it
@@ -42,17 +44,63 @@ class Scores(msgspec.Struct, frozen=True):
     open: int  # foresaw a crossing that the record is too short to judge
 
 
-def score_forecasts(forecasts: Iterable[Forecast]) -> Scores:
+class Met(NamedTuple):
+    """A limit that was met, as a fact proves."""
+
+    cluster: str
+    object: ObjectRef
+    resource: str
+    labels: frozenset[tuple[str, str]]  # those of the series must contain these
+    at: float
+
+
+# What proves that a limit was met: rule and reason → resource, and the labels that name the series.
+_PROOFS: Final[Mapping[tuple[str, str], tuple[str, tuple[str, ...]]]] = {
+    ("oom-kill", "OOMKilled"): ("container-memory", ("pod", "container")),
+    ("node-pressure", "DiskPressure"): ("disk", ()),
+    ("node-pressure", "MemoryPressure"): ("memory", ()),
+    ("node-pressure", "PIDPressure"): ("pids", ()),
+}
+
+
+def met_by(findings: Iterable[Finding]) -> list[Met]:
+    """Return the limits that findings prove to have been met."""
+    met: list[Met] = []
+    for finding in findings:
+        proof = _PROOFS.get((finding.rule, finding.labels.get("reason", "")))
+        # An oom-kill comes as evidence, one each; a pressure fires when it begins.
+        wanted = "evidence" if finding.rule == "oom-kill" else "firing"
+        if proof is not None and finding.state == wanted:
+            resource, names = proof
+            labels = frozenset((name, finding.labels.get(name, "")) for name in names)
+            met.append(Met(finding.cluster, finding.object, resource, labels, finding.since))
+    return met
+
+
+def score_forecasts(forecasts: Iterable[Forecast], met: Iterable[Met] = ()) -> Scores:
     """Score all forecasts of a run, given in the order in which each series made them."""
-    series: dict[tuple[object, ...], list[Forecast]] = {}
+    series: dict[_Series, list[Forecast]] = {}
     for forecast in forecasts:
-        labels = tuple(sorted(forecast.labels.items()))
-        key = (forecast.cluster, forecast.object, forecast.resource, labels)
+        labels = frozenset(forecast.labels.items())
+        key = _Series(forecast.cluster, forecast.object, forecast.resource, labels)
         series.setdefault(key, []).append(forecast)
+    proofs: dict[tuple[str, ObjectRef, str], list[Met]] = {}
+    for one in met:
+        proofs.setdefault((one.cluster, one.object, one.resource), []).append(one)
     tally = _Tally()
-    for history in series.values():
-        tally.add(history)
+    for key, history in series.items():
+        times = [one.at for one in proofs.get(key[:3], ()) if one.labels <= key.labels]
+        tally.add(history, sorted(times))
     return tally.scores(len(series))
+
+
+class _Series(NamedTuple):
+    """What tells one series of forecasts from another."""
+
+    cluster: str
+    object: ObjectRef
+    resource: str
+    labels: frozenset[tuple[str, str]]
 
 
 def _crossed(forecast: Forecast) -> bool:
@@ -67,19 +115,29 @@ class _Tally:
         self.errors: dict[tuple[float, float], list[float]] = {each: [] for each in BINS}
         self.leads: list[float] = []
 
-    def add(self, history: Sequence[Forecast]) -> None:
-        """Resolve one series' forecasts; those between two crossings belong to the later one."""
+    def add(self, history: Sequence[Forecast], met: Sequence[float]) -> None:
+        """Resolve one series' forecasts; those between two crossings belong to the later one.
+
+        `met` are the times, rising, at which other facts prove a crossing.
+        """
         waiting: list[Forecast] = []
+        proofs = list(reversed(met))
         was_crossed = False
         for forecast in history:
+            while proofs and proofs[-1] <= forecast.at:
+                self._came(waiting, proofs.pop())
+                waiting = []
             crossed = _crossed(forecast)
             if crossed and not was_crossed:
                 self._came(waiting, forecast.at)
                 waiting = []
-            elif not crossed and forecast.state == "ready":
+            elif not crossed:
                 self.made += 1
                 waiting.append(forecast)
             was_crossed = crossed
+        for at in reversed(proofs):
+            self._came(waiting, at)
+            waiting = []
         self._never_came(waiting, history[-1].at)
 
     def _came(self, waiting: Sequence[Forecast], at: float) -> None:

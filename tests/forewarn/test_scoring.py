@@ -2,8 +2,8 @@
 
 import pytest
 
-from forewarn.scoring import HOUR, score_forecasts
-from stream.records import Forecast, ObjectRef
+from forewarn.scoring import HOUR, Met, met_by, score_forecasts
+from stream.records import Finding, Forecast, ObjectRef, Severity
 
 
 def forecast(hour: float, value: float, *left: float | None, name: str = "n1") -> Forecast:
@@ -69,3 +69,36 @@ def test_no_forecast_gives_no_figure() -> None:
     scores = score_forecasts([])
     assert scores.coverage is None
     assert scores.longest_lead is None
+
+
+def test_a_crossing_that_no_sample_shows_is_proved_by_another_fact() -> None:
+    node = ObjectRef("Node", "", "n1")
+    met = [Met("c", node, "disk", frozenset(), 10 * HOUR)]
+    scores = score_forecasts([forecast(0, 50, 8, 12, 20), forecast(11, 30)], met)
+    assert (scores.crossings, scores.came_true, scores.longest_lead) == (1, 1, 10 * HOUR)
+
+
+def test_a_proof_for_one_pod_says_nothing_of_another() -> None:
+    node = ObjectRef("Node", "", "n1")
+    met = [Met("c", node, "disk", frozenset({("pod", "a")}), 10 * HOUR)]
+    scores = score_forecasts([forecast(0, 50, 8, 12, 20), forecast(11, 30)], met)
+    assert scores.crossings == 0
+
+
+def test_an_oom_kill_proves_that_a_container_met_its_limit() -> None:
+    kill = Finding(
+        id="1",
+        rule="oom-kill",
+        state="evidence",
+        at=5.0,
+        cluster="c",
+        object=ObjectRef("Deployment", "shop", "cart"),
+        severity=Severity.INFO,
+        summary="",
+        since=4.0,
+        labels={"pod": "cart-1", "container": "main", "reason": "OOMKilled", "node": "n1"},
+    )
+    (met,) = met_by([kill])
+    assert met.resource == "container-memory"
+    assert met.labels == {("pod", "cart-1"), ("container", "main")}
+    assert met.at == 4.0
