@@ -3,8 +3,8 @@
 Several operators read one topic, and a batch may end anywhere. If findings were written as they
 come, their order would depend on where batches ended, and whatever follows with it. So they are
 held until the next `Tick`, and then said in the order of (event time, operator, the operator's own
-order), with the tick's `Progress` behind them. Nothing waits
-longer for it: alerting uses a finding only when a progress has passed it.
+order), with the tick's `Progress` behind them. Nobody is warned later for it, since alerting uses a
+finding only when a progress has passed it.
 
 Guaranteed: the findings and progress of one topic-partition are one sequence, a function of its
 records alone. The held findings are part of the task's state.
