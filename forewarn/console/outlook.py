@@ -56,7 +56,7 @@ def _risk(series: Series, now: float, chosen: Series | None) -> dict[str, Any]:
         "key": series.id,
         "href": f"/?series={series.id}#forecast",
         "object": words.place(latest.object),
-        "kind": latest.object.kind,
+        "full": " ".join((str(latest.object), latest.labels.get("pod", ""))).strip(),
         "resource": words.resource(latest),
         "left": words.left(left),
         "band": words.between(low, high),
@@ -90,9 +90,7 @@ def plot(feed: Feed, series: Series | None, ago: float | None) -> dict[str, Any]
     said = series.said(wanted) if wanted else None
     left = series.time_left(now)
     low, high = shifted(latest.p10, latest.at, now), shifted(latest.p90, latest.at, now)
-    if latest.state == "learning":
-        title = "still learning, nothing is foreseen yet"
-    elif left is None:
+    if left is None:
         title = "is not foreseen to meet its limit"
     elif left <= 0:
         title = f"{words.ending(latest.resource)} now"
@@ -106,6 +104,8 @@ def plot(feed: Feed, series: Series | None, ago: float | None) -> dict[str, Any]
         "kind": latest.object.kind,
         "resource": words.resource(latest),
         "title": title,
+        "pod": latest.labels.get("pod", ""),
+        "learning": latest.state == "learning",
         "left": words.left(left),
         "band": words.between(low, high),
         "value": words.amount(latest.value, latest.unit),

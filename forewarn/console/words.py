@@ -31,9 +31,15 @@ _BINARY: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def resource(forecast: Forecast) -> str:
-    """Return what is running out, with the container and the pod that it belongs to."""
+    """Return what is running out, with container and pod as far as the owner does not say them.
+
+    ``memory limit · xk2lp`` is enough beside ``shop/checkout``; a list has no room for more.
+    """
     name = _ENDS.get(forecast.resource, (forecast.resource.replace("-", " "), ""))[0]
-    parts = (name, forecast.labels.get("container", ""), forecast.labels.get("pod", ""))
+    container, pod = forecast.labels.get("container", ""), forecast.labels.get("pod", "")
+    owner = forecast.object.name
+    parts = [name, "" if container == owner else container]
+    parts.append(pod.rpartition("-")[2] if pod.startswith(f"{owner}-") else pod)
     return " · ".join(part for part in parts if part)
 
 

@@ -1,10 +1,11 @@
-"""A browser of forty lines: asks an ASGI application and hands back what it answered.
+"""A browser of seventy lines: asks an ASGI application, hands back the answer and its elements.
 
 Left out: streams, which a test reads from `Broadcast.stream` itself.
 """
 
 import asyncio
 import json
+from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
 
@@ -57,3 +58,21 @@ async def ask(app, target: str, *, method: str = "GET", host: str = "localhost:8
     headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
     body = b"".join(m.get("body", b"") for m in sent if m["type"] == "http.response.body")
     return Answer(sent[0]["status"], headers, body)
+
+
+class Elements(HTMLParser):
+    """Collects elements and their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def elements(text: str) -> list[tuple[str, dict[str, str | None]]]:
+    """Return every element of a page with its attributes."""
+    parser = Elements()
+    parser.feed(text)
+    return parser.found

@@ -6,7 +6,6 @@ Left out: what a browser makes of it (`test_console_browser`).
 import asyncio
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from forewarn.console.guard import HEADERS
 from forewarn.console.server import create_app
 from stream.testing import ManualClock
 from tests.forewarn import synthetic_feed as day
-from tests.forewarn.asking import ask
+from tests.forewarn.asking import ask, elements
 from tests.forewarn.hostile import PAYLOADS, hostile_feed
 
 PAGES = ("/", "/api/view.json", "/incidents/checkout-burst", "/livez", "/readyz", "/static/main.js")
@@ -39,23 +38,6 @@ def feed(clock):
 @pytest.fixture
 def app(feed, clock):
     return create_app(feed, clock)
-
-
-class Elements(HTMLParser):
-    """Collects elements and their attributes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-
-
-def elements(text: str) -> list[tuple[str, dict[str, str | None]]]:
-    parser = Elements()
-    parser.feed(text)
-    return parser.found
 
 
 async def test_the_page_is_whole_without_javascript(app):
