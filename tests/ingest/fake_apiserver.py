@@ -137,6 +137,7 @@ class FakeApiServer:
         self.gone_as = "event"  # or "http": what a watch at a version too old is told
         self.streams_lists = True  # whether WatchList is known
         self.tokens: set[str] = set()  # () : anybody
+        self.strangers: set[str] = set()  # tokens without any right
         self.forbidden: set[tuple[str, str]] = set()  # (verb, resource)
         self.objects: dict[str, dict[tuple[str, str], Json]] = defaultdict(dict)
         # What happened and what the test commanded, in order: version (0: a command), resource or
@@ -266,7 +267,7 @@ class FakeApiServer:
         token = token.removeprefix("bearer ")
         if self.tokens and token not in self.tokens:
             return web.json_response(status(401, "Unauthorized"), status=401)
-        if (verb, resource) in self.forbidden:
+        if (verb, resource) in self.forbidden or token in self.strangers:
             text = f'{resource} is forbidden: User "system:serviceaccount:x:y" cannot {verb}'
             return web.json_response(status(403, "Forbidden", text), status=403)
         if self.once[verb]:

@@ -7,7 +7,7 @@ that is ADDED twice, MODIFIED before it was known, DELETED without ever having b
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ BY_NAME: dict[str, Resource] = {each.name: each for each in (NAMESPACES, *RESOUR
 START = 1_760_000_000.0
 
 
+_a_while = partial(asyncio.sleep, 0.05)  # for servers of other processes
 _a_moment = partial(asyncio.sleep, 0.001)  # for sockets, which set no Event
 
 
@@ -34,6 +35,16 @@ async def eventually(holds: Callable[[], object], within: float = 10.0) -> None:
         async with asyncio.timeout(within):
             while not holds():
                 await _a_moment()
+    except TimeoutError:
+        raise AssertionError("it did not come to hold") from None
+
+
+async def until(holds: Callable[[], Awaitable[bool]], within: float = 30.0) -> None:
+    """Ask a real server again and again until it says so; bounded like `eventually`."""
+    try:
+        async with asyncio.timeout(within):
+            while not await holds():
+                await _a_while()
     except TimeoutError:
         raise AssertionError("it did not come to hold") from None
 
