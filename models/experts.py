@@ -38,6 +38,8 @@ NAMES: Final = (
     *("daily", "daily-recent", "daily-rising", "line-3h", "line-12h", "convex-24h"),
     *("weekly", "persistence", "convex-72h"),
 )
+WEEKLY: Final = NAMES.index("weekly")
+PERSISTENCE: Final = NAMES.index("persistence")
 LONG: Final = np.array([0, 1, 2, 6, 8])  # experts that may speak of days
 SHAPED: Final = np.array([3, 4, 5, 8])  # lines and parabolas: meaningless on a sawtooth
 DAY: Final = 48  # slots
@@ -82,7 +84,7 @@ class Opinions(NamedTuple):
 
 
 class History(NamedTuple):
-    """The memory of some rows, oldest first, gaps filled forward; NaN before the first sample."""
+    """The memory of some rows, oldest first, gaps bridged; NaN before the first sample."""
 
     half_hours: Floats  # (n, SLOTS); the last column is the newest closed slot
     two_hours: Floats  # (n, BLOCKS); the last column is the newest whole block
@@ -106,10 +108,20 @@ def history(state: Arrays, rows: Rows) -> History:
 
 
 def _fill(values: Floats) -> Floats:
-    """Fill NaN with the last value before it."""
+    """Fill NaN between two values by the line through them, and after the last by the last."""
     known = ~np.isnan(values)
-    last = np.maximum.accumulate(np.where(known, np.arange(values.shape[1]), 0), axis=1)
-    return np.take_along_axis(values, last, axis=1)
+    if known[:, 1:].all():
+        return values
+    width = values.shape[1]
+    place = np.arange(width)
+    last = np.maximum.accumulate(np.where(known, place, 0), axis=1)
+    later = np.where(known, place, width)[:, ::-1]
+    following = np.minimum.accumulate(later, axis=1)[:, ::-1]
+    ends = np.where(following < width, following, last)
+    before = np.take_along_axis(values, last, axis=1)
+    after = np.take_along_axis(values, ends, axis=1)
+    share = (place - last) / np.maximum(ends - last, 1)
+    return np.where(known, values, before + (after - before) * share)
 
 
 def without_steps(half_hours: Floats) -> Floats:
@@ -171,72 +183,24 @@ def opinions(
     """
     y = history.half_hours
     drifts = _Drifts(y)
-    n = len(y)
-    hours = np.full((n, len(NAMES)), np.nan)
-    values = np.full((n, len(NAMES), len(horizons)), np.nan)
-    short = np.full((n, len(NAMES), len(_SHORT_ORIGINS)), np.nan)
-    long = np.full((n, len(NAMES), len(_LONG_ORIGINS)), np.nan)
-    slots = horizons * 2.0
+    sheet = _Sheet.blank(len(y), horizons)
+    _daily(sheet, y, limits, drifts)
+    _lines(sheet, y, limits)
+    _parabolas(sheet, y, limits)
+    _weekly(sheet, history, limits)
+    sheet.hours[:, PERSISTENCE] = np.where(np.isnan(y[:, -1]), np.nan, np.inf)
+    sheet.values[:, PERSISTENCE] = y[:, -1:]
+    for cast in sheet.hindcasts:
+        cast.error[:, PERSISTENCE] = np.abs(y[:, cast.origins] - y[:, cast.origins + cast.lead])
 
-    profile = y[:, _NOW - DAY + 1 :]  # (n, 48): slots 1 … 48 ahead, a day ago
-    for expert, (daily, more) in enumerate(drifts.at(_NOW)):
-        steps, spread = _days(limits[:, None] - profile, daily, more)
-        left = (DAY * (steps - 1) + np.arange(1, DAY + 1)).min(axis=1) * 0.5 - 0.5
-        hours[:, expert] = np.where(np.isnan(daily + spread), np.nan, left)
-        turn = np.maximum(np.ceil(slots / DAY), 1.0)
-        place = (slots - DAY * (turn - 1)).astype(np.intp) - 1
-        values[:, expert] = profile[:, place] + _grown(daily, more, turn)
-    for origins, lead, found in ((_SHORT_ORIGINS, 12, short), (_LONG_ORIGINS, 48, long)):
-        for i, origin in enumerate(origins):
-            base = y[:, origin + lead - DAY]
-            for expert, (daily, more) in enumerate(drifts.at(int(origin))):
-                found[:, expert, i] = base + daily + more
-    for expert, width in ((3, 6), (4, 24)):
-        level, slope = _line(y, _NOW, width)
-        room = limits - level
-        with np.errstate(divide="ignore", invalid="ignore"):
-            left = np.where(slope > 1e-6, room / slope * 0.5 - 0.25, np.inf)
-        hours[:, expert] = np.where(np.isnan(level), np.nan, left)
-        values[:, expert] = level[:, None] + slope[:, None] * (slots + 0.5)
-        for origins, lead, found in ((_SHORT_ORIGINS, 12, short), (_LONG_ORIGINS, 48, long)):
-            for i, origin in enumerate(origins):
-                level, slope = _line(y, int(origin), width)
-                found[:, expert, i] = level + slope * lead
-    for expert, width in ((5, 48), (8, 144)):
-        level, slope, bend = _parabola(y, _NOW, width)
-        hours[:, expert] = _parabola_hours(limits - level, slope, bend)
-        ahead = slots + 0.5
-        values[:, expert] = level[:, None] + slope[:, None] * ahead + bend[:, None] * ahead * ahead
-        for origins, lead, found in ((_SHORT_ORIGINS, 12, short), (_LONG_ORIGINS, 48, long)):
-            for i, origin in enumerate(origins):
-                level, slope, bend = _parabola(y, int(origin), width)
-                bends = (slope > 0) & (bend > 0)  # else it would have said nothing: as it was
-                move = np.where(bends, slope * lead + bend * lead * lead, 0.0)
-                found[:, expert, i] = level + move
-        silent = ~((slope_now := _parabola(y, _NOW, width))[1] > 0) | ~(slope_now[2] > 0)
-        hours[silent, expert] = np.nan
-        values[silent, expert] = np.nan
-    _weekly(history, limits, slots, hours, values, short, long)
-    hours[:, 7] = np.where(np.isnan(y[:, -1]), np.nan, np.inf)
-    values[:, 7] = y[:, -1:]
-    short[:, 7], long[:, 7] = y[:, _SHORT_ORIGINS], y[:, _LONG_ORIGINS]
-
-    weekly = short[:, 6].copy(), long[:, 6].copy()  # already errors, in two-hour means
-    error6 = _mean_error(short, y[:, _SHORT_ORIGINS + SHORT_LEAD], weekly[0])
-    error24 = _mean_error(long, y[:, _LONG_ORIGINS + LONG_LEAD], weekly[1])
-    rough = 0.15 * np.sqrt(noise)
-    still = [np.nan_to_num(np.abs(y[:, -1] - y[:, -1 - lead])) for lead in (12, 48)]
-    eps = np.stack([0.3 + 0.10 * still[0] + rough, 0.3 + 0.08 * still[1] + rough], axis=1)
-    errors = np.stack([error6, error24], axis=1)  # (n, 2, 9)
-    hours = np.where(hours > FAR, np.inf, np.maximum(hours, 0.05))
+    hours = np.where(sheet.hours > FAR, np.inf, np.maximum(sheet.hours, 0.05))
     speaks = ~np.isnan(hours)
     speaks[:, SHAPED] &= shaped[:, None]
     hours = np.where(speaks, hours, np.nan)
-    usable = speaks[:, None, :] & ~np.isnan(errors)
-    weights = np.where(usable, (np.nan_to_num(errors) + eps[:, :, None]) ** -4, 0.0)
+    errors, weights = _trust(sheet, y, noise, speaks)
     mean = _weighted(errors, weights)
     with np.errstate(invalid="ignore", divide="ignore"):
-        gain = 1 - mean / np.maximum(errors[:, :, 7], 1e-9)
+        gain = 1 - mean / np.maximum(errors[:, :, PERSISTENCE], 1e-9)
     skill = np.where(np.isnan(gain[:, 1]), gain[:, 0], gain[:, 1])
     drift = np.stack(
         [
@@ -247,7 +211,105 @@ def opinions(
         ],
         axis=1,
     )
-    return Opinions(hours, weights, mean, np.clip(np.nan_to_num(skill), 0, 1), values, drift)
+    skill = np.clip(np.nan_to_num(skill), 0, 1)
+    return Opinions(hours, weights, mean, skill, sheet.values, drift)
+
+
+class _Hindcast(NamedTuple):
+    """What every expert would have said `lead` slots ahead, from some past origins."""
+
+    lead: int
+    origins: NDArray[np.intp]  # (o,) columns of the history
+    error: Floats  # (n, 9, o) absolute; NaN where there was no word
+
+
+class _Sheet(NamedTuple):
+    """What the experts fill in."""
+
+    slots: Floats  # (h,) half-hours ahead
+    hours: Floats  # (n, 9)
+    values: Floats  # (n, 9, h)
+    hindcasts: tuple[_Hindcast, _Hindcast]  # of 6 h and of 24 h
+
+    @classmethod
+    def blank(cls, n: int, horizons: Floats) -> _Sheet:
+        """Return a sheet without a word."""
+        casts = [
+            _Hindcast(lead, origins, np.full((n, len(NAMES), len(origins)), np.nan))
+            for lead, origins in ((SHORT_LEAD, _SHORT_ORIGINS), (LONG_LEAD, _LONG_ORIGINS))
+        ]
+        hours = np.full((n, len(NAMES)), np.nan)
+        values = np.full((n, len(NAMES), len(horizons)), np.nan)
+        return cls(horizons * 2.0, hours, values, (casts[0], casts[1]))
+
+
+def _daily(sheet: _Sheet, y: Floats, limits: Floats, drifts: _Drifts) -> None:
+    """Fill in the three that repeat yesterday."""
+    profile = y[:, _NOW - DAY + 1 :]  # (n, 48): slots 1 … 48 ahead, a day ago
+    turn = np.maximum(np.ceil(sheet.slots / DAY), 1.0)
+    place = (sheet.slots - DAY * (turn - 1)).astype(np.intp) - 1
+    for expert, (daily, more) in enumerate(drifts.at(_NOW)):
+        days = _days(limits[:, None] - profile, daily, more)
+        left = _first(days, DAY) * 0.5 - 0.5
+        sheet.hours[:, expert] = np.where(np.isnan(daily + more), np.nan, left)
+        sheet.values[:, expert] = profile[:, place] + _grown(daily, more, turn)
+    for cast in sheet.hindcasts:
+        for i, origin in enumerate(cast.origins):
+            yesterday, now = y[:, origin + cast.lead - DAY], y[:, origin + cast.lead]
+            for expert, (daily, more) in enumerate(drifts.at(int(origin))):
+                cast.error[:, expert, i] = np.abs(yesterday + daily + more - now)
+
+
+def _lines(sheet: _Sheet, y: Floats, limits: Floats) -> None:
+    """Fill in least squares over 3 and 12 hours."""
+    for expert, width in ((3, 6), (4, 24)):
+        level, slope = _line(y, _NOW, width)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left = np.where(slope > 1e-6, (limits - level) / slope * 0.5 - 0.25, np.inf)
+        sheet.hours[:, expert] = np.where(np.isnan(level), np.nan, left)
+        sheet.values[:, expert] = level[:, None] + slope[:, None] * (sheet.slots + 0.5)
+        for cast in sheet.hindcasts:
+            for i, origin in enumerate(cast.origins):
+                level, slope = _line(y, int(origin), width)
+                said = level + slope * cast.lead
+                cast.error[:, expert, i] = np.abs(said - y[:, origin + cast.lead])
+
+
+def _parabolas(sheet: _Sheet, y: Floats, limits: Floats) -> None:
+    """Fill in least squares of second order over one and three days, where they rise and bend up.
+
+    In a hindcast one that did not would have kept silent; it is counted as having said "as it is".
+    """
+    ahead = sheet.slots + 0.5
+    for expert, width in ((5, 48), (8, 144)):
+        level, slope, bend = _parabola(y, _NOW, width)
+        speaks = (slope > 0) & (bend > 0)
+        left = _parabola_hours(limits - level, slope, bend)
+        path = level[:, None] + slope[:, None] * ahead + bend[:, None] * ahead * ahead
+        sheet.hours[:, expert] = np.where(speaks, left, np.nan)
+        sheet.values[:, expert] = np.where(speaks[:, None], path, np.nan)
+        for cast in sheet.hindcasts:
+            for i, origin in enumerate(cast.origins):
+                level, slope, bend = _parabola(y, int(origin), width)
+                rises = (slope > 0) & (bend > 0)
+                move = np.where(rises, slope * cast.lead + bend * cast.lead**2, 0.0)
+                cast.error[:, expert, i] = np.abs(level + move - y[:, origin + cast.lead])
+
+
+def _trust(sheet: _Sheet, y: Floats, noise: Floats, speaks: Bools) -> tuple[Floats, Floats]:
+    """Return mean hindcast errors and the weights that follow from them, (n, 2, 9)."""
+    errors, slack = [], []
+    for cast, share in zip(sheet.hindcasts, (0.10, 0.08), strict=True):
+        known = ~np.isnan(cast.error)
+        count = known.sum(axis=2)
+        total = np.where(known, cast.error, 0.0).sum(axis=2)
+        errors.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+        moved = np.nan_to_num(np.abs(y[:, -1] - y[:, -1 - cast.lead]))
+        slack.append(0.3 + share * moved + 0.15 * np.sqrt(noise))
+    error, eps = np.stack(errors, axis=1), np.stack(slack, axis=1)[:, :, None]
+    usable = speaks[:, None, :] & ~np.isnan(error)
+    weights: Floats = np.where(usable, (np.nan_to_num(error) + eps) ** -4, 0.0)
+    return error, weights
 
 
 def weighted_median(values: Floats, weights: Floats) -> Floats:
@@ -316,23 +378,29 @@ def _grown(daily: Floats, more: Floats, days: Floats) -> Floats:
     return total
 
 
-def _days(room: Floats, daily: Floats, more: Floats) -> tuple[Floats, Floats]:
-    """Return days until each place of the profile has grown by `room` (n, 48), and `more`."""
+def _days(room: Floats, daily: Floats, more: Floats) -> Floats:
+    """Return whole days until each place of the profile has grown by `room`, (n, p)."""
     d, g = daily[:, None], np.nan_to_num(more)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         line = room / d
         b = d + g / 2
         curve = (np.sqrt(b * b + 2 * g * np.maximum(room, 0.0)) - b) / g
         days = np.where(d > 1e-3, np.where(g > 0, curve, line), np.inf)
-    days = np.where(room - d - g <= 0, 1.0, np.maximum(np.ceil(days), 1.0))
-    return days, more
+    whole: Floats = np.where(room - d - g <= 0, 1.0, np.maximum(np.ceil(days), 1.0))
+    return whole
+
+
+def _first(turns: Floats, period: int) -> Floats:
+    """Return the steps until the first place of a profile of `period` meets the limit, (n,)."""
+    steps: Floats = (period * (turns - 1) + np.arange(1, period + 1)).min(axis=1)
+    return steps
 
 
 def daily_hours(y: Floats, limits: Floats, drift: Floats) -> Floats:
     """Return hours until yesterday's profile with a constant `drift` (% a day) meets the limit."""
     profile = y[:, _NOW - DAY + 1 :]
-    steps, _ = _days(limits[:, None] - profile, drift, np.zeros(len(y)))
-    left = (DAY * (steps - 1) + np.arange(1, DAY + 1)).min(axis=1) * 0.5 - 0.5
+    days = _days(limits[:, None] - profile, drift, np.zeros(len(y)))
+    left = _first(days, DAY) * 0.5 - 0.5
     left = np.where(left > FAR, np.inf, np.maximum(left, 0.05))
     return np.where(np.isnan(drift) | np.isnan(profile[:, 0]), np.nan, left)
 
@@ -376,16 +444,8 @@ def _parabola_hours(room: Floats, slope: Floats, bend: Floats) -> Floats:
     return left
 
 
-def _weekly(
-    history: History,
-    limits: Floats,
-    slots: Floats,
-    hours: Floats,
-    values: Floats,
-    short: Floats,
-    long: Floats,
-) -> None:
-    """Fill in the weekly expert; its hindcasts as errors, since they are of two-hour means."""
+def _weekly(sheet: _Sheet, history: History, limits: Floats) -> None:
+    """Fill in the one that repeats last week; its hindcasts are of two-hour means."""
     z = history.two_hours
     some = np.flatnonzero(~np.isnan(z[:, BLOCKS - 1 - WEEK - 14]))
     if not some.size:
@@ -401,29 +461,19 @@ def _weekly(
 
     now = drift(last)
     profile = z[:, last - WEEK + 1 :]
-    steps, _ = _days(limit[:, None] - profile, now, np.zeros(len(some)))
-    left = (WEEK * (steps - 1) + np.arange(1, WEEK + 1)).min(axis=1) * 2.0 - age - 1.0
-    hours[some, 6] = np.where(np.isnan(now), np.nan, left)
-    ahead = np.maximum(np.ceil((slots / 2 + age[:, None]) / 2 - 0.5), 1.0)  # blocks
+    weeks = _days(limit[:, None] - profile, now, np.zeros(len(some)))
+    left = _first(weeks, WEEK) * 2.0 - age - 1.0
+    sheet.hours[some, WEEKLY] = np.where(np.isnan(now), np.nan, left)
+    ahead = np.maximum(np.ceil((sheet.slots / 2 + age[:, None]) / 2 - 0.5), 1.0)  # blocks
     turn = np.ceil(ahead / WEEK)
     place = (ahead - WEEK * (turn - 1)).astype(np.intp) - 1
-    values[some, 6] = np.take_along_axis(profile, place, axis=1) + now[:, None] * turn
-    for lead, found, origins in ((3, short, (0, 1, 3, 4)), (12, long, (0, 2, 4, 6, 8))):
+    sheet.values[some, WEEKLY] = np.take_along_axis(profile, place, axis=1) + now[:, None] * turn
+    for cast, origins in zip(sheet.hindcasts, ((0, 1, 3, 4), (0, 2, 4, 6, 8)), strict=True):
+        lead = cast.lead // BLOCK
         for i, back in enumerate(origins):
             origin = last - lead - back
             said = z[:, origin + lead - WEEK] + drift(origin)
-            found[some, 6, i] = np.abs(said - z[:, origin + lead])
-
-
-def _mean_error(said: Floats, was: Floats, weekly: Floats) -> Floats:
-    """Return the mean absolute error over the origins that have one, (n, 9)."""
-    error = np.abs(said - was[:, None, :])
-    error[:, 6] = weekly
-    known = ~np.isnan(error)
-    count = known.sum(axis=2)
-    total = np.where(known, error, 0.0).sum(axis=2)
-    mean: Floats = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return mean
+            cast.error[some, WEEKLY, i] = np.abs(said - z[:, origin + lead])
 
 
 def _weighted(errors: Floats, weights: Floats) -> Floats:

@@ -55,9 +55,12 @@ OUTLIER: Final = 3.0  # standard deviations, as far as the noise variance believ
 WANDER: Final = 9.0  # how much more than rough a series may be noisy: it wanders between samples
 STEP_COUNT: Final = 3
 STEP_SECONDS: Final = 600.0
-STEP_SLOPE_VARIANCE: Final = 0.0144  # (0.12 %/h)²: after a step the slope may be learnt anew
+# After a step the calm filter may learn its slope anew by 0.12 %/h, the runaway by 3 %/h: what
+# looks like step after step to it is a steep ramp. %²/h²
+STEP_SLOPE_VARIANCE: Final = np.array([0.0144, 9.0])
 NOISE_HOURS: Final = 4.125  # time constant of the noise variance
 NOISE_FLOOR: Final = 1e-3  # %²: rounding of a gauge
+NEIGHBOUR_HOURS: Final = 0.5  # samples further apart say nothing of each other's noise
 PEAK_HOURS: Final = 1 / 3  # time constant of the decaying peak
 DROP_MERGE: Final = 2700.0  # seconds: a second drop in this time belongs to the first
 HEAD_RATE: Final = 0.05  # per slot
@@ -284,6 +287,8 @@ class GrowthBank:
         two = state["last_but_one"][rows].astype(np.float64)
         rough = self._roughness(rows, values, one, two, hours)
         slope = self._filter(rows, times, values, hours, rough)
+        stale = hours > NEIGHBOUR_HOURS
+        one, two = np.where(stale, values, one), np.where(stale, values, two)
         middle = np.maximum(
             np.minimum(values, one), np.minimum(np.maximum(values, one), two)
         )  # median of three
@@ -305,7 +310,7 @@ class GrowthBank:
         state = self._arrays
         gap = state["gap"][rows].astype(np.float64)
         old = state["rough"][rows].astype(np.float64)
-        known = ~np.isnan(gap)
+        known = (gap <= NEIGHBOUR_HOURS) & (hours <= NEIGHBOUR_HOURS)
         gap = np.where(known, gap, 1.0)
         weight = gap / (gap + hours)
         off = one - (two + (values - two) * weight)

@@ -24,6 +24,7 @@ from models.growth import (
     HOUR,
     LEVEL_NOISE,
     LIVES_KEPT,
+    NEIGHBOUR_HOURS,
     NOISE_FLOOR,
     NOISE_HOURS,
     OUTLIER,
@@ -47,10 +48,12 @@ class Trend:
     ----------
     slope_noise
         Process noise of the slope per hour³, in units of the measurement variance.
+    step_variance
+        Least variance of the slope after a step, %²/h².
     """
 
-    def __init__(self, slope_noise: float) -> None:
-        self.slope_noise = slope_noise
+    def __init__(self, slope_noise: float, step_variance: float) -> None:
+        self.slope_noise, self.step_variance = slope_noise, step_variance
         self.level, self.slope = math.nan, 0.0  # %, %/h
         self.p00, self.p01, self.p11 = 10.0, 0.0, 1.44
         self.run, self.run_start = 0, math.nan
@@ -75,7 +78,7 @@ class Trend:
         stepped = abs(self.run) >= STEP_COUNT and time - self.run_start >= STEP_SECONDS
         if stepped:
             self.level, self.run = value, 0
-            self.p00, self.p01, self.p11 = r, 0.0, max(self.p11, STEP_SLOPE_VARIANCE)
+            self.p00, self.p01, self.p11 = r, 0.0, max(self.p11, self.step_variance)
         else:
             share = r * max(1.0, SAMPLE_HOURS / dt)
             k0, k1 = self.p00 / (self.p00 + share), self.p01 / (self.p00 + share)
@@ -109,7 +112,8 @@ class GrowthReference:
     def _begin(self) -> None:
         self.time = self.start = math.nan
         self.last = self.last_but_one = self.gap = self.peak = self.crest = math.nan
-        self.trends = [Trend(float(q)) for q in SLOPE_NOISE]
+        noises = zip(SLOPE_NOISE, STEP_SLOPE_VARIANCE, strict=True)
+        self.trends = [Trend(float(q), float(step)) for q, step in noises]
         self.drops: list[tuple[float, float, float]] = []  # time, ceiling, floor
         self.dropped = 0
         self.slot, self.slot_mean, self.slot_max = -1, math.nan, math.nan
@@ -160,7 +164,7 @@ class GrowthReference:
     def _onward(self, time: float, value: float) -> bool:
         hours = (time - self.time) / HOUR
         rate = 1 - math.exp(-min(hours, 0.5) / NOISE_HOURS)
-        if not math.isnan(self.gap):
+        if self.gap <= NEIGHBOUR_HOURS and hours <= NEIGHBOUR_HOURS:
             weight = self.gap / (self.gap + hours)
             off = self.last - (self.last_but_one + (value - self.last_but_one) * weight)
             square = off**2 / (1 + weight**2 + (1 - weight) ** 2)
@@ -173,6 +177,8 @@ class GrowthReference:
             surprise = min(one, two, WANDER * self.rough)
             self.noise = max(NOISE_FLOOR, self.noise + rate * (surprise - self.noise))
 
+        if hours > NEIGHBOUR_HOURS:
+            self.last = self.last_but_one = value
         middle = median([value, self.last, self.last_but_one])
         if middle >= self.peak:
             self.peak = self.crest = middle
