@@ -63,7 +63,8 @@ class Feed:
 
     def __init__(self, clock: Clock, cluster: str = "") -> None:
         self.clock = clock
-        self.cluster = cluster
+        self._cluster = cluster
+        self.clusters: dict[str, None] = {}  # names that records have told, in their order
         self.version = 0
         self.now: float | None = None  # event time
         self.heard_at: float | None = None  # processing time of the last record
@@ -107,6 +108,9 @@ class Feed:
                 self.measured.add(record)
             case _:
                 return
+        named = getattr(record, "cluster", "")
+        if named and named not in self.clusters:
+            self.clusters[named] = None
         self._advance(record.at if not isinstance(record, Incident) else record.updated_at)
         self.heard_at = self.clock.now()
         self.version += 1
@@ -127,6 +131,11 @@ class Feed:
                 moved = pulse.event_time - first.event_time
                 self.rates["speed"] = moved / (wall - first_wall)
         self.version += 1
+
+    @property
+    def cluster(self) -> str:
+        """What is watched: the names that the records tell, or the one that was given."""
+        return ", ".join(list(self.clusters)[:3]) or self._cluster
 
     def find(self, incident: str) -> Known | None:
         """Return an incident, open or resolved."""
@@ -180,7 +189,6 @@ class Feed:
             known.measured = self.measured.of(forecast)
             known.add(forecast)
             self.series.move_to_end(key)
-        self.cluster = self.cluster or forecast.cluster
         # A crossing ahead makes a series interesting; full histories are for the first of them.
         wanted = KEEP if forecast.p50 is not None or forecast.p_cross_72h > 0.02 else BRIEF
         if wanted > known.keep and len(self._full) < _INTERESTING:

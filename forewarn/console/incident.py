@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _OPEN: Final = 24  # cards; the rest is a sentence
 _RESOLVED: Final = 8
+_SAID_ABOVE: Final = frozenset({"cluster", "kind", "namespace", "name", "rule", "severity"})
 _MARKS: Final = {Severity.CRITICAL: "■", Severity.WARNING: "▲", Severity.INFO: "●"}
 
 
@@ -133,7 +134,11 @@ def detail(feed: Feed, known: Known) -> dict[str, Any]:
                 "ended": alert.ends_at is not None,
                 "since": words.utc(alert.starts_at),
                 "since_iso": words.iso(alert.starts_at),
-                "labels": [f"{name}={alert.labels[name]}" for name in sorted(alert.labels)],
+                "labels": [
+                    f"{name}={alert.labels[name]}"
+                    for name in sorted(alert.labels)
+                    if name not in _SAID_ABOVE
+                ],
                 "because": [{"name": part.name, "text": part.text} for part in alert.because],
             }
             for alert in incident.alerts

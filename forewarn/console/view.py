@@ -92,7 +92,7 @@ def _head(feed: Feed, soon: list[Series]) -> dict[str, Any]:
         "done": round(done, 4),
         "done_width": f"{100 * done:.2f}%",
         "done_text": f"{100 * done:.0f} %",
-        "speed": f"× {speed:,.0f}" if replay and speed >= 1.5 else "",
+        "speed": f"× {speed:,.0f}" if replay and speed >= 1.5 and not run.finished else "",
         "asked": _asked(run.speed) if replay else "",
         "problem": run.problem,
     }

@@ -215,3 +215,22 @@ def test_templates_never_mark_text_as_safe():
         assert "|safe" not in text.replace(" ", "")
         assert "autoescape" not in text
         assert not re.search(r"\son\w+=|\sstyle=|<script(?! type=\"module\" src)", text)
+
+
+def luminance(colour: str) -> float:
+    """Return WCAG's relative luminance of ``#rrggbb``."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
+def test_text_has_the_contrast_that_wcag_asks_for(scheme):
+    blocks = re.findall(r":root \{(.*?)\}", (STATIC / "style.css").read_text(), re.DOTALL)
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", blocks[scheme]))
+    for ground in ("ground", "panel", "rise"):
+        for ink in ("ink", "soft", "dim", "now", "past", "limit", "critical", "warning", "good"):
+            light, dark = sorted(
+                (luminance(colours[ink]), luminance(colours[ground])), reverse=True
+            )
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)
