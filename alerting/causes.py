@@ -38,6 +38,8 @@ EVIDENCE: Final[Mapping[str, Weight]] = {
     "config-change": Weight("config-change", 5.0, 1800.0, 7200.0),
     "scale": Weight("scale", 1.5, 1800.0, 3600.0),
     "drain": Weight("drain", 5.0, 600.0, 1800.0),
+    "node-not-ready": Weight("node", 8.0, 900.0, 1800.0),
+    "node-pressure": Weight("node", 4.0, 900.0, 1800.0),
     "node-reboot": Weight("node", 6.0, 600.0, 1800.0),
     "node-deleted": Weight("node", 6.0, 600.0, 1800.0),
     "oom-kill": Weight("oom", 6.0, 1800.0, 3600.0),
@@ -51,12 +53,14 @@ NODE_ALERTS: Final[Mapping[str, float]] = {
     "node-memory-exhaustion": 2.0,
     "node-disk-exhaustion": 2.0,
 }
-# Alerts of the same incident that explain its others.
-OWN_ALERTS: Final[Mapping[str, tuple[str, float]]] = {
-    "oom-kill": ("oom", 6.0),
-    "container-memory-exhaustion": ("memory-growth", 6.0),
-    "image-pull": ("image", 8.0),
+_RESTARTS: Final = frozenset({"restart-burst", "crash-loop", "restart-count"})
+# Alerts of the same incident that explain others of it: kind, weight, which.
+OWN_ALERTS: Final[Mapping[str, tuple[str, float, frozenset[str]]]] = {
+    "oom-kill": ("oom", 6.0, _RESTARTS),
+    "container-memory-exhaustion": ("memory-growth", 6.0, _RESTARTS | {"oom-kill"}),
+    "image-pull": ("image", 8.0, frozenset({"rollout-stuck", "pod-pending"})),
 }
+_SAME: Final = 120.0  # seconds within which a configuration belongs to its release
 _REASONS: Final[Mapping[str, tuple[str, float]]] = {
     "OOMKilled": ("oom", 6.0),
     "ErrImagePull": ("image", 8.0),
@@ -87,7 +91,9 @@ def nodes_of(alert: Alert) -> list[str]:
 
 
 def keep(evidence: dict[str, list[Finding]], finding: Finding) -> None:
-    """Remember a finding under its object, within the bounds."""
+    """Remember a finding that may be a cause under its object, within the bounds."""
+    if finding.rule not in EVIDENCE:
+        return
     key = place(finding.object)
     since = finding.at - KEEP_FOR
     kept = [known for known in evidence.get(key, ()) if known.at > since]
@@ -100,6 +106,37 @@ def forget(evidence: dict[str, list[Finding]], now: float) -> None:
         del evidence[key]
 
 
+def near(
+    alerts: Sequence[Alert], facts: Iterable[Finding], opened: float | None = None
+) -> list[Finding]:
+    """Return the facts that stand near enough to the alerts' beginning to be their cause.
+
+    An event's window reaches back for an hour, so there the time of its finding (`opened`) counts.
+    """
+    began = min(alert.starts_at for alert in alerts)
+    latest = began + _AFTER
+    if opened is not None and all(alert.rule == "event-anomaly" for alert in alerts):
+        latest = max(latest, opened)
+    own = {(alert.rule, alert.object) for alert in alerts}
+    found = [
+        fact
+        for fact in facts
+        if (known := EVIDENCE.get(fact.rule)) is not None
+        and (fact.rule, fact.object) not in own
+        and began - known.reach <= fact.at <= latest
+    ]
+    releases = [fact for fact in found if fact.rule == "release"]
+    return [
+        fact
+        for fact in found
+        if fact.rule != "config-change"
+        or not any(
+            fact.object == release.object and abs(fact.at - release.at) <= _SAME
+            for release in releases
+        )
+    ]
+
+
 def suspects(
     alerts: Sequence[Alert], facts: Iterable[Finding], node_alerts: Iterable[Alert]
 ) -> tuple[Cause, ...]:
@@ -110,13 +147,14 @@ def suspects(
     alerts
         The incident's alerts; its beginning is the earliest of theirs. Not empty.
     facts
-        Evidence about the alerts' objects and nodes.
+        Evidence about the alerts' objects and nodes, as `near` returns it.
     node_alerts
         Firing alerts about nodes that the alerts name.
     """
     began = min(alert.starts_at for alert in alerts)
     own_nodes = {alert.object.name for alert in alerts if alert.object.kind == "Node"}
     generations = {alert.labels["generation"] for alert in alerts if "generation" in alert.labels}
+    rules = {alert.rule for alert in alerts}
     found: dict[str, tuple[float, Cause]] = {}
 
     def suspect(kind: str, weight: float, text: str, at: float, evidence: str) -> None:
@@ -124,12 +162,12 @@ def suspects(
             found[kind] = (weight, Cause(kind=kind, odds=0.0, text=text, at=at, evidence=evidence))
 
     for fact in facts:
-        known = EVIDENCE.get(fact.rule)
-        if known is None or not -_AFTER <= began - fact.at <= known.reach:
-            continue
+        known = EVIDENCE[fact.rule]
         weight = known.weight * 0.5 ** (max(0.0, began - fact.at) / known.half_life)
         if known.kind == "release" and fact.labels.get("generation") in generations:
             weight *= 2.0  # only the new generation is affected
+        if fact.rule == "config-change" and _only_metadata(fact):
+            weight *= 0.05  # a controller's annotation changes nothing that runs
         suspect(known.kind, weight, _told(fact, began), fact.at, fact.id)
     for alert in node_alerts:
         if alert.object.name not in own_nodes and began - alert.starts_at > -600.0:
@@ -137,13 +175,17 @@ def suspects(
             if weight:
                 suspect("node", weight, alert.summary, alert.starts_at, alert.fingerprint)
     for alert in alerts:
-        if own := OWN_ALERTS.get(alert.rule):
-            suspect(*own, alert.summary, alert.starts_at, alert.fingerprint)
+        kind, weight, explained = OWN_ALERTS.get(alert.rule, ("", 0.0, frozenset()))
+        if rules & explained:
+            suspect(kind, weight, alert.summary, alert.starts_at, alert.fingerprint)
         if reason := _REASONS.get(alert.labels.get("reason", "")):
             word = alert.labels["reason"]
-            suspect(*reason, f"the container's reason is {word}", alert.starts_at, "")
+            if reason[0] != OWN_ALERTS.get(alert.rule, ("",))[0]:
+                suspect(*reason, f"the container's reason is {word}", alert.starts_at, "")
         if alert.rule in ("node-not-ready", "node-deleted") and len(alerts) > 1:
             suspect("node", 8.0, alert.summary, alert.starts_at, alert.fingerprint)
+    if "memory-growth" in found:
+        found.pop("oom", None)  # the same story, one step later
     total = 1.0 + sum(weight for weight, _ in found.values())
     ranked = sorted(found.values(), key=lambda pair: (-pair[0], pair[1].kind))[:_SHOWN]
     causes = [_with_odds(cause, weight / total) for weight, cause in ranked]
@@ -158,6 +200,11 @@ def likeliest(causes: Sequence[Cause]) -> Cause | None:
     unknown = next((cause.odds for cause in causes if cause.kind == "unknown"), 0.0)
     first = causes[0] if causes else None
     return first if first is not None and first.kind != "unknown" and first.odds > unknown else None
+
+
+def _only_metadata(fact: Finding) -> bool:
+    paths = [part.value for part in fact.because if part.name in ("add", "remove", "replace")]
+    return bool(paths) and all(str(path).startswith("/metadata/") for path in paths)
 
 
 def _with_odds(cause: Cause, odds: float) -> Cause:

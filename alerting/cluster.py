@@ -16,7 +16,7 @@ import msgspec
 from alerting.alert import Alert
 from alerting.budget import Window
 from alerting.causes import place, places
-from alerting.group import Story, is_open
+from alerting.group import NODE_TROUBLE, Story, is_open, of_nodes
 from alerting.inhibit import InhibitRule, Sources
 from alerting.rules import Phase, Track
 from alerting.suppression import Hush
@@ -26,6 +26,7 @@ ALERT: Final = 0  # kinds of the agenda's entries, in the order of one grid poin
 STORY: Final = 1
 DIGEST: Final = 2
 PRUNE: Final = 3
+_ANY_NODE: Final = "Node//*"
 
 
 class Memory(msgspec.Struct):
@@ -101,6 +102,8 @@ class Index:
         """Let an open incident be found by an alert's object, node and namespace."""
         name = story.incident.id
         self._about.setdefault(place(alert.object), {})[name] = None
+        if alert.rule in NODE_TROUBLE:
+            self._about.setdefault(_ANY_NODE, {})[name] = None
         for inside in _around(alert):
             self._inside.setdefault(inside, {})[name] = None
 
@@ -139,4 +142,6 @@ def _around(alert: Alert) -> list[str]:
     around = [key for key in places([alert]) if key != place(alert.object)]
     if namespace := alert.labels.get("namespace"):
         around.append(f"Namespace//{namespace}")
+    if of_nodes(alert):
+        around.append(_ANY_NODE)
     return around

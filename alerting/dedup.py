@@ -61,9 +61,13 @@ def decide(told: Told | None, firing: Sequence[Alert], leaf: Leaf, now: float) -
     return Decision(False, Reason.ALREADY_NOTIFIED, repeat_at)
 
 
-def tell(told: Told | None, firing: Sequence[Alert], now: float) -> Told:
-    """Return what the receiver knows after it has been told of `firing`."""
+def tell(told: Told | None, known: Sequence[Alert], now: float, firing: Sequence[Alert]) -> Told:
+    """Return what the receiver knows after it has been told of `firing`.
+
+    `known` are these and those that they explain on the same object: not news any more, unless
+    they are more severe.
+    """
     before = () if told is None else told.fingerprints
-    names = sorted({*before, *(alert.fingerprint for alert in firing)})
+    names = sorted({*before, *(alert.fingerprint for alert in known)})
     severities = [alert.severity for alert in firing] + ([told.severity] if told else [])
     return Told(tuple(names), max(severities, key=RANK.__getitem__), now)

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from alerting.alert import Alert, Cause, Incident, State
 from alerting.dedup import RANK, Told
 from alerting.duration import Duration
-from stream.records import Part, Severity
+from stream.records import Finding, Part, Severity
 
 TIMELINE: Final = 50  # entries on an incident
 _LATER: Final = 600.0  # seconds that an effect may be seen before its node's alert
@@ -36,6 +36,15 @@ _LEADS: Final[Mapping[str, int]] = {
     "rollout-stuck": 3,
     "restart-burst": 4,
 }
+
+
+NODE_TROUBLE: Final = frozenset({"node-not-ready", "node-deleted", "node-pressure"})
+
+
+def of_nodes(alert: Alert) -> bool:
+    """Return whether an alert is about unusual events that nodes cause, on whichever node."""
+    families = alert.labels.get("family", "").split(",")
+    return alert.rule == "event-anomaly" and ("node" in families or "eviction" in families)
 
 
 class GroupConfig(BaseModel):
@@ -67,6 +76,7 @@ class Story(msgspec.Struct):
     due: float = math.inf
     over_at: float | None = None  # when the last alert ended, while none fires
     waited: bool = False  # group_wait has passed
+    facts: list[Finding] = []  # evidence that may be its cause
     hushed: list[str] = []  # fingerprint|reason already said to be suppressed
 
 
@@ -77,12 +87,13 @@ def group_key(config: GroupConfig, alert: Alert) -> tuple[str, ...]:
 
 def explains(parent: Alert, child: Alert) -> bool:
     """Return whether `parent` is the larger trouble that `child` is a part of."""
-    if parent.rule in ("node-not-ready", "node-deleted", "node-pressure"):
+    if parent.rule in NODE_TROUBLE:
         return (
             parent.object.kind == "Node"
             and child.object.kind != "Node"
-            and child.labels.get("node") == parent.object.name
-            and child.starts_at >= parent.starts_at - _LATER
+            and child.updated_at >= parent.starts_at - _LATER
+            and child.labels.get("node", "*" if of_nodes(child) else "")
+            in (parent.object.name, "*")
         )
     if parent.rule == "namespace-restart-share":
         return (
@@ -158,6 +169,7 @@ def leading(alerts: Sequence[Alert]) -> Alert:
     return min(
         alerts,
         key=lambda a: (
+            a.ends_at is not None,
             _LEADS.get(a.rule, 5),
             -RANK[a.severity],
             a.starts_at,

@@ -127,6 +127,7 @@ class Incidents:
                     self._index.add_alert(story, track.alert)
                     self._index.sources.add(track.alert)
                 self._outbox.touch(story, finding.at)
+        causes.keep(memory.evidence, finding)  # a node's alert explains others after its end, too
         if finding.expected_at is not None:
             if finding.expected_at > finding.at:
                 track.predicted = finding.expected_at

@@ -60,6 +60,14 @@ _PODS: Final = 'kind!="Node"'
 
 BUILT_IN: Final = (
     _rule(f"{NODE_DOWN}|node-pressure", ".*", "cluster", "node", but=_PODS),
+    InhibitRule(  # unusual events of kinds that a node in trouble causes, on whichever node
+        source_matchers=(parse(f'rule=~"{NODE_DOWN}|node-pressure"'),),
+        target_matchers=(
+            parse('rule="event-anomaly"'),
+            parse('family=~"(.*,)?(node|eviction)(,.*)?"'),
+        ),
+        equal=("cluster",),
+    ),
     _rule(
         NODE_DOWN,
         "node-(taint|ready-flapping|pressure|.*-exhaustion|cpu-saturation|.*-high)",
@@ -73,6 +81,7 @@ BUILT_IN: Final = (
         "namespace",
         "kind",
         "name",
+        but='severity!="critical"',
     ),
     _rule(
         "namespace-restart-share",

@@ -149,7 +149,10 @@ class Outbox:
 
     def _describe(self, story: Story, alerts: list[Alert]) -> None:
         keys = causes.places(alerts)
-        facts = [fact for key in keys for fact in self._memory.evidence.get(key, ())]
+        seen = {fact.id: fact for fact in story.facts}
+        seen |= {fact.id: fact for key in keys for fact in self._memory.evidence.get(key, ())}
+        facts = causes.near(alerts, seen.values(), story.incident.opened_at)
+        story.facts = facts[-causes.KEPT :]  # they stay with it, however long it lasts
         nodes = dict.fromkeys(node for alert in alerts for node in causes.nodes_of(alert))
         found = causes.suspects(alerts, facts, self._index.firing_on(nodes))
         before = story.incident.cause
@@ -203,7 +206,10 @@ class Outbox:
         if offer.closed and offer.reason is not Reason.BUDGET:
             return offer.again_at
         if not over:
-            story.told[receiver] = tell(story.told.get(receiver), offer.firing, now)
+            covered = [drop.alert for drop in offer.drops if drop.covered]
+            story.told[receiver] = tell(
+                story.told.get(receiver), (*offer.firing, *covered), now, offer.firing
+            )
         if offer.closed:
             if not window.held:
                 self._memory.plan(budget.due(window, view.receiver.limit), DIGEST, receiver)
@@ -250,7 +256,7 @@ class Outbox:
         story.incident = msgspec.structs.replace(
             story.incident, alerts=story.incident.alerts[:1], timeline=()
         )
-        story.fingerprints, story.hushed = [], []
+        story.fingerprints, story.hushed, story.facts = [], [], []
 
     def _say_once(self, story: Story, alert: Alert, reason: Reason, by: str, now: float) -> None:
         """Suppress, but say it once per incident and reason, however often it is reviewed."""

@@ -61,6 +61,7 @@ class Drop(NamedTuple):
     alert: Alert
     reason: Reason
     by: str
+    covered: bool = False  # what explains it is of the same object and is told: no news later
 
 
 class Offer(NamedTuple):
@@ -84,7 +85,12 @@ def inhibit(offer: Offer, view: View, now: float) -> Offer:
     return _without(
         offer,
         {
-            alert.fingerprint: Drop(alert, Reason.INHIBITED, f"{source.rule} {source.object}")
+            alert.fingerprint: Drop(
+                alert,
+                Reason.INHIBITED,
+                f"{source.rule} {source.object}",
+                covered=source.object == alert.object,
+            )
             for alert in offer.firing
             if (source := view.sources.of(alert)) is not None
         },

@@ -55,7 +55,12 @@ def title(incident: Incident, kind: str) -> str:
     word = {"resolved": "Resolved", "repeat": f"Still {incident.severity.value}"}.get(
         kind, severity
     )
-    return _line(f"{word}: {incident.object} – {incident.summary}")
+    return _line(f"{word}: {_said(incident)}")
+
+
+def _said(of: Alert | Incident) -> str:
+    """Return the summary, with the object where it does not name it."""
+    return of.summary if of.object.name in of.summary else f"{of.object} – {of.summary}"
 
 
 def body(incident: Incident, told: Sequence[Alert], kind: str, now: float) -> str:
@@ -81,7 +86,7 @@ def body(incident: Incident, told: Sequence[Alert], kind: str, now: float) -> st
     others = [alert for alert in told if alert is not lead]
     if others:
         lines.append("Also:")
-        lines += [f"- {alert.object}: {_line(alert.summary)}" for alert in others[:_ALERTS]]
+        lines += [f"- {_line(_said(alert))}" for alert in others[:_ALERTS]]
         if len(others) > _ALERTS:
             lines.append(f"- … and {len(others) - _ALERTS} more")
     return "\n".join(lines)
@@ -95,7 +100,7 @@ def digest(incidents: Sequence[Incident], lost: int) -> tuple[str, str]:
     lines = ["More happened than this channel takes. The rest, in short:"]
     for incident in incidents[:_TITLES]:
         state = "resolved" if incident.resolved_at is not None else incident.severity.value
-        lines.append(f"- {state}: {incident.object} – {_line(incident.summary)}")
+        lines.append(f"- {state}: {_line(_said(incident))}")
     if total > _TITLES:
         lines.append(f"- … and {total - min(len(incidents), _TITLES)} more")
     return heading, "\n".join(lines)

@@ -268,7 +268,7 @@ def test_the_reason_says_why_it_speaks_or_not() -> None:
     burst, loop = alert("restart-burst"), alert("crash-loop")
     first = dedup.decide(None, [burst], LEAF, 0.0)
     assert (first.speak, first.reason) == (True, Reason.FIRST_NOTIFICATION)
-    told = dedup.tell(None, [burst], 0.0)
+    told = dedup.tell(None, [burst], 0.0, [burst])
     assert dedup.decide(told, [burst], LEAF, 10.0).reason is Reason.ALREADY_NOTIFIED
     early = dedup.decide(told, [burst, loop], LEAF, 10.0)
     assert (early.speak, early.again_at) == (False, 300.0)
@@ -341,7 +341,8 @@ def test_a_release_whose_generation_alone_is_affected_is_suspected_more() -> Non
 
 
 def test_what_came_after_is_no_cause() -> None:
-    found = causes.suspects([alert("restart-burst", starts_at=0.0)], [fact("release", 600.0)], [])
+    burst = [alert("restart-burst", starts_at=0.0)]
+    found = causes.suspects(burst, causes.near(burst, [fact("release", 600.0)]), [])
     assert [cause.kind for cause in found] == ["unknown"]
     assert causes.likeliest(found) is None
 
@@ -349,6 +350,7 @@ def test_what_came_after_is_no_cause() -> None:
 def test_evidence_is_bounded_in_number_and_age() -> None:
     kept: dict[str, list[Finding]] = {}
     for number in range(100):
+        causes.keep(kept, fact("scale", number * 60.0))
         causes.keep(kept, fact("restart", number * 60.0))
     assert len(kept[causes.place(CHECKOUT)]) == causes.KEPT
     causes.forget(kept, 100 * 60.0 + causes.KEEP_FOR)

@@ -69,4 +69,4 @@ def test_labels_of_a_configuration_group_what_no_cause_joins() -> None:
     story.at(10).quiet()
     (incident,) = story.incidents()
     assert len(incident.alerts) == 2
-    assert "Also:\n- Deployment shop/" in story.between(0, 10).notified()[0].text
+    assert "Also:\n- restart-burst of c" in story.between(0, 10).notified()[0].text
