@@ -48,6 +48,7 @@ TAIL_WEIGHT: Final = 2.0  # known no better than from two episodes
 EPISODE: Final = 12 * 3600.0  # seconds after which an episode begins anew
 MATURE: Final = 0.9  # days that a mean must have seen
 _STEPS: Final = np.arange(LEVELS)
+_KEEP: Final = np.exp2(-WINDOWS / DAY / MEAN_HALF_LIFE)  # of a mean, over one bucket
 
 
 class EventBank:
@@ -103,9 +104,8 @@ class EventBank:
         c["exposure"][rows] = LIFETIME * (1.0 - np.exp2(-days / HALF_LIFE))
         c["until"][rows] = times
         c["bucket"][rows] = np.floor(times[:, None] / WINDOWS)
-        keep = np.exp2(-WINDOWS / DAY / MEAN_HALF_LIFE)
         full = np.floor(days[:, None] * DAY / WINDOWS)
-        c["seen"][rows] = (1.0 - keep**full) / (1.0 - keep)
+        c["seen"][rows] = (1.0 - _KEEP**full) / (1.0 - _KEEP)
 
     def learn_many(self, rows: Rows, counts: Floats, times: Floats, weights: Floats) -> None:
         """Learn `counts` more events at `times`.
@@ -149,11 +149,10 @@ class EventBank:
         mean, deviation = _moments(total, square, seen)
         value = np.minimum(current, mean + 6.0 * deviation + 3.0)
         turned = steps >= 1
-        keep = np.exp2(-WINDOWS / DAY / MEAN_HALF_LIFE)
-        empty = keep ** np.maximum(steps - 1.0, 0.0)
-        c["total"][rows] = np.where(turned, (total * keep + value) * empty, total)
-        c["square"][rows] = np.where(turned, (square * keep + value * value) * empty, square)
-        gained = (seen * keep + 1.0) * empty + (1.0 - empty) / (1.0 - keep)
+        empty = _KEEP ** np.maximum(steps - 1.0, 0.0)
+        c["total"][rows] = np.where(turned, (total * _KEEP + value) * empty, total)
+        c["square"][rows] = np.where(turned, (square * _KEEP + value * value) * empty, square)
+        gained = (seen * _KEEP + 1.0) * empty + (1.0 - empty) / (1.0 - _KEEP)
         c["seen"][rows] = np.where(turned, gained, seen)
         c["previous"][rows] = np.where(turned, np.where(steps == 1, current, 0.0), previous)
         c["current"][rows] = np.where(turned, 0.0, current)

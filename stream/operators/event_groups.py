@@ -3,7 +3,7 @@
 A group opens with a candidate and takes in what shares its subject, its node, or its family of
 reasons nearby in time. It keeps the maxima of the evidence, how long it has lasted and which of its
 failing objects were heard of again (progress clears). It is weighed when it has settled: after
-75 s, 150 s, 330 s and 15 min, and every 15 min after that while lines come.
+75 s, 150 s, 330 s and 15 min, every 15 min after that while lines come, and when it gets stranger.
 
 Left to others: what is a candidate (`stream.operators.events`), the weighing (`models.evidence`).
 """
@@ -49,7 +49,7 @@ class Group(msgspec.Struct, array_like=True):
 
     number: int
     cluster: str
-    ref: ObjectRef  # the subject that opened it
+    ref: ObjectRef  # the subject of which it is strangest; fixed once it is said
     opened_at: float
     last_at: float  # of its newest line
     candidate_at: float
@@ -69,6 +69,7 @@ class Group(msgspec.Struct, array_like=True):
     node: float = 0.0
     template: float = 0.0
     excess: float = 0.0
+    strangest: float = 0.0  # how strange that is
     gravity: float = 0.0
     firing: bool = False
     folded: bool = False
@@ -97,6 +98,22 @@ class Group(msgspec.Struct, array_like=True):
             self.minute = at // 60.0
             self.minutes += 1
         self.gravity = max(self.gravity, gravity_of(line.category))
+
+    def weigh(self, line: Line, found: Evidence, at: float) -> bool:
+        """Keep the maxima of a candidate's evidence, and the subject of which it is strangest.
+
+        Returns whether it is stranger than it was.
+        """
+        self.candidate_at = at
+        self.own, self.namespace = max(self.own, found.own), max(self.namespace, found.namespace)
+        self.fleet, self.node = max(self.fleet, found.fleet), max(self.node, found.node)
+        self.template = max(self.template, found.template)
+        self.excess = max(self.excess, found.excess)
+        strange = found.own + found.namespace + found.fleet + found.template
+        if self.firing or strange <= self.strangest:
+            return False
+        self.ref, self.strangest = line.ref, strange
+        return True
 
     def clear(self, name: str, families: frozenset[str]) -> bool:
         """Note that an object goes on; say whether it was failing in one of these families."""

@@ -2,7 +2,7 @@
 
 Normal lines end at one lookup, unless they say that something goes on. What is left is counted by
 key (a workload or node, and a reason); a count that jumps reveals what the client's own rate limit
-has hidden. Every 15 seconds of event time the touched keys are judged in one call of
+has hidden. Every 30 seconds of event time the touched keys are judged in one call of
 `models.events`: how rarely does this workload do that, this namespace, cluster, node, message? What
 is rare opens or joins a group (`stream.operators.event_groups`), and a group that has settled and
 weighs enough (`models.evidence`) is said: `event-anomaly`, once, until two hours without a line
@@ -29,14 +29,14 @@ import numpy as np
 
 from models.base import Rows
 from models.events import EventBank
-from models.evidence import Term, score
+from models.evidence import Evidence, Term, score
 from models.reasons import PROGRESS, family_of
 from stream.checkpoint import PagedBank, PagedValue
 from stream.columns import Columns
 from stream.operators.agenda import Agenda
 from stream.operators.base import Output
 from stream.operators.conclude import conclude, span
-from stream.operators.event_groups import Group, Line
+from stream.operators.event_groups import SETTLE, Group, Line
 from stream.operators.shelf import Shelf
 from stream.records import EventInput, EventRecord, Finding, ObjectRef, Part, Severity
 from stream.topics import EVENTS
@@ -69,11 +69,11 @@ class EventSettings:
 _NEGATIVE: Final = re.compile(
     r"Not|Fail|BackOff|Evict|OOM|Pressure|Unhealthy|Restart|Preempt|Error|Reject|Denied|Exceeded"
 )
-_GRID: Final = 15.0  # seconds between two times at which keys are judged
+_GRID: Final = 30.0  # seconds between two times at which keys are judged
 _JUMP: Final = 60.0  # events that one line stands for at most
 _LIVES: Final = 2 * _HOUR  # seconds that an Event's count is remembered; its own life is one hour
 _TOLD: Final = 0.2  # weight with which a subject that is spoken of is learned
-_OBJECTS: Final = 20  # objects of one key in 15 seconds
+_OBJECTS: Final = 20  # objects of one key between two looks
 # A key is a candidate from these; loose on purpose, the weighing is strict.
 _OWN, _NAMESPACE, _FLEET, _NODE, _EXCESS = 1.2, 1.2, 1.0, 1.5, 3.5
 _BROAD: Final = 0.45  # return period of the cluster's breadth from which families join
@@ -232,7 +232,9 @@ class Events:
         excess = self._bank.excess_many(rows).max(axis=1)
         around = self._around([line for _, line in lines], fresh.tolist(), at)
         for i, (_, line) in enumerate(lines):
-            self._place(line, (float(own[i]), *around[i], float(excess[i])), at)
+            namespace, fleet, node, template = around[i]
+            found = Evidence(float(own[i]), namespace, fleet, node, template, float(excess[i]))
+            self._place(line, found, at)
 
     def _rows(self, keys: Sequence[str], lines: Sequence[Line], at: float) -> Rows:
         """Return the keys' rows; a new one is told how long it was silent."""
@@ -286,16 +288,19 @@ class Events:
 
     # stage C: groups
 
-    def _place(self, line: Line, found: tuple[float, ...], at: float) -> None:
+    def _place(self, line: Line, found: Evidence, at: float) -> None:
         """Give one key's lines to the group that they belong to, or open one."""
-        own, namespace, fleet, node, template, excess = found
         account = self._account[line.cluster]
         watched = at - self._began[line.cluster]
         candidate = watched >= self._settings.warm_up and (
-            own >= _OWN or namespace >= _NAMESPACE or fleet >= _FLEET or node >= _NODE
-            or excess >= _EXCESS
-        )  # fmt: skip
+            found.own >= _OWN
+            or found.namespace >= _NAMESPACE
+            or found.fleet >= _FLEET
+            or found.node >= _NODE
+            or found.excess >= _EXCESS
+        )
         group: Group | None = None
+        grown = False
         if not candidate:
             for number in self._of_subject.get(line.subject, ()):
                 group = self._groups.get(f"{_GROUP}{number:012d}")
@@ -308,22 +313,19 @@ class Events:
         else:
             account["candidates"] += 1
             for _, each in self._groups:
-                if each.takes(line, at, self._settings.hold, broad=fleet >= _BROAD):
+                if each.takes(line, at, self._settings.hold, broad=found.fleet >= _BROAD):
                     group = each
                     break
             if group is None:
                 account["groups"] += 1
                 group = Group(self._next, line.cluster, line.ref, at, at, at)
                 self._next += 1
-            group.candidate_at = at
-            group.own, group.namespace = max(group.own, own), max(group.namespace, namespace)
-            group.fleet, group.node = max(group.fleet, fleet), max(group.node, node)
-            group.template = max(group.template, template)
-            group.excess = max(group.excess, excess)
+            grown = group.weigh(line, found, at)
         group.take(line, at)
         self._of_subject.setdefault(line.subject, {})[group.number] = None
         key = f"{_GROUP}{group.number:012d}"
-        group.due = self._agenda.put(key, group.next_look(at), now=at)
+        settled = at >= group.opened_at + SETTLE[0]
+        group.due = self._agenda.put(key, at if grown and settled else group.next_look(at), now=at)
         self._groups.put(key, group)
 
     def _look(self, key: str, at: float, out: list[Output]) -> None:
