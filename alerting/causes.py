@@ -54,11 +54,17 @@ NODE_ALERTS: Final[Mapping[str, float]] = {
     "node-disk-exhaustion": 2.0,
 }
 _RESTARTS: Final = frozenset({"restart-burst", "crash-loop", "restart-count"})
+_NODES: Final = frozenset({"node-pressure", "node-not-ready"})
 # Alerts of the same incident that explain others of it: kind, weight, which.
 OWN_ALERTS: Final[Mapping[str, tuple[str, float, frozenset[str]]]] = {
     "oom-kill": ("oom", 6.0, _RESTARTS),
     "container-memory-exhaustion": ("memory-growth", 6.0, _RESTARTS | {"oom-kill"}),
     "image-pull": ("image", 8.0, frozenset({"rollout-stuck", "pod-pending"})),
+    "node-memory-exhaustion": ("memory-growth", 6.0, _NODES),
+    "node-disk-exhaustion": ("disk-growth", 6.0, _NODES),
+    "node-image-disk-exhaustion": ("disk-growth", 6.0, _NODES),
+    "node-inode-exhaustion": ("disk-growth", 5.0, _NODES),
+    "node-pid-exhaustion": ("pid-growth", 5.0, _NODES),
 }
 _SAME: Final = 120.0  # seconds within which a configuration belongs to its release
 _REASONS: Final[Mapping[str, tuple[str, float]]] = {
@@ -182,8 +188,6 @@ def suspects(
             word = alert.labels["reason"]
             if reason[0] != OWN_ALERTS.get(alert.rule, ("",))[0]:
                 suspect(*reason, f"the container's reason is {word}", alert.starts_at, "")
-        if alert.rule in ("node-not-ready", "node-deleted") and len(alerts) > 1:
-            suspect("node", 8.0, alert.summary, alert.starts_at, alert.fingerprint)
     if "memory-growth" in found:
         found.pop("oom", None)  # the same story, one step later
     total = 1.0 + sum(weight for weight, _ in found.values())

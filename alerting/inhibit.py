@@ -91,6 +91,11 @@ BUILT_IN: Final = (
         but='kind!="Namespace"',
     ),
     _rule("restart-burst|crash-loop", "restart-count", "cluster", "namespace", "kind", "name"),
+    InhibitRule(  # a critical burst has said all that a crash loop says
+        source_matchers=(parse("rule=restart-burst"), parse("severity=critical")),
+        target_matchers=(parse("rule=crash-loop"),),
+        equal=("cluster", "namespace", "kind", "name"),
+    ),
     _rule("node-memory-exhaustion", "node-memory-high", "cluster", "node"),
     _rule("node-(image-)?disk-exhaustion", "node-disk-high", "cluster", "node"),
     _rule("node-cpu-saturation", "node-cpu-high", "cluster", "node"),

@@ -203,10 +203,12 @@ class Outbox:
         offer = decide(Offer(story.incident, tuple(alerts), over), view, now)
         for drop in offer.drops:
             self._say_once(story, drop.alert, drop.reason, drop.by, now)
+        covered = [drop.alert for drop in offer.drops if drop.covered]
         if offer.closed and offer.reason is not Reason.BUDGET:
+            if view.told is not None and covered:
+                story.told[receiver] = tell(view.told, covered, view.told.at, ())
             return offer.again_at
         if not over:
-            covered = [drop.alert for drop in offer.drops if drop.covered]
             story.told[receiver] = tell(
                 story.told.get(receiver), (*offer.firing, *covered), now, offer.firing
             )

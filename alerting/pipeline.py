@@ -61,7 +61,7 @@ class Drop(NamedTuple):
     alert: Alert
     reason: Reason
     by: str
-    covered: bool = False  # what explains it is of the same object and is told: no news later
+    covered: bool = False  # no news when its explanation ends: of the same object, or its events
 
 
 class Offer(NamedTuple):
@@ -89,7 +89,7 @@ def inhibit(offer: Offer, view: View, now: float) -> Offer:
                 alert,
                 Reason.INHIBITED,
                 f"{source.rule} {source.object}",
-                covered=source.object == alert.object,
+                covered=source.object == alert.object or alert.rule == "event-anomaly",
             )
             for alert in offer.firing
             if (source := view.sources.of(alert)) is not None

@@ -78,7 +78,7 @@ def body(incident: Incident, told: Sequence[Alert], kind: str, now: float) -> st
         soonest = min(predictions, key=lambda alert: alert.expected_at or 0.0)
         lines.append(f"Expected: {time_left(soonest, now)}")
     if incident.came_true_at is not None:
-        lines.append(f"Came true: {_came_true(incident)}")
+        lines.append(f"Prediction: {_came_true(incident)}")
     lines += _causes(incident)
     if any(alert.flapping for alert in told):
         lines.append("It comes and goes; it is held until it has been quiet.")
@@ -153,9 +153,9 @@ def _resolved(incident: Incident) -> list[str]:
         f"Lasted: {lasted}, from {clock(began)} to {clock(incident.resolved_at)}",
     ]
     if incident.came_true_at is not None:
-        lines.append(f"Predicted: {_came_true(incident)}")
+        lines.append(f"Prediction: {_came_true(incident)}")
     elif incident.first_expected_at is not None:
-        lines.append(f"Predicted: for {clock(incident.first_expected_at)}; it did not happen.")
+        lines.append(f"Prediction: for {clock(incident.first_expected_at)}; it did not happen.")
     if incident.cause is not None:
         cause = incident.cause
         lines.append(f"Suspected cause: {_line(cause.text)} ({cause.odds:.0%}).")

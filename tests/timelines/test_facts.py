@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from alerting.alert import State
 from alerting.testing import CART, CHECKOUT, NODE, START, Story
-from stream.records import Severity
+from stream.records import Part, Severity
 
 
 def test_an_alert_whose_newest_container_changes_is_one_alert_and_ends() -> None:
@@ -70,3 +70,72 @@ def test_labels_of_a_configuration_group_what_no_cause_joins() -> None:
     (incident,) = story.incidents()
     assert len(incident.alerts) == 2
     assert "Also:\n- restart-burst of c" in story.between(0, 10).notified()[0].text
+
+
+def test_events_that_a_node_causes_belong_to_its_incident_and_are_no_news_after_it() -> None:
+    story = Story()
+    story.at(0).firing("node-not-ready", NODE, severity=Severity.CRITICAL)
+    story.at(9).firing("event-anomaly", CART, family="eviction,node", reason="NodeNotReady")
+    story.at(20).resolved("node-not-ready", NODE)
+    story.at(60).resolved("event-anomaly", CART)
+    story.at(90).quiet()
+    (incident,) = story.incidents()
+    assert incident.object == NODE
+    reasons = [notice.reason for notice in story.between(0, 90).notified()]
+    assert reasons == ["first-notification", "alerts-resolved"]
+
+
+def test_evidence_of_a_long_incident_is_not_forgotten_nor_pushed_out() -> None:
+    story = Story()
+    story.at(0).evidence("release", CHECKOUT, "release v42")
+    story.at(2).firing("restart-burst", CHECKOUT)
+    for minute in range(3, 900, 3):
+        story.at(minute).evidence("restart", CHECKOUT).evidence("scale", CHECKOUT)
+    story.at(900).resolved("restart-burst", CHECKOUT)
+    story.at(950).quiet()
+    (over,) = story.between(890, 950).notified("alerts-resolved")
+    assert "Suspected cause: release v42" in over.text
+
+
+def test_a_change_of_annotations_alone_is_hardly_a_cause() -> None:
+    story = Story()
+    path = "/metadata/annotations/x"
+    moment = story.at(0)
+    moment._say(
+        "evidence",
+        "config-change",
+        CHECKOUT,
+        Severity.INFO,
+        None,
+        (Part("replace", path, f"{path}: a → b"),),
+        "configured",
+        {},
+    )
+    story.at(2).firing("restart-burst", CHECKOUT)
+    story.at(10).quiet()
+    assert story.incidents()[0].cause is None
+
+
+def test_nothing_is_its_own_cause() -> None:
+    for rule, ref in [
+        ("container-memory-exhaustion", CHECKOUT),
+        ("oom-kill", CHECKOUT),
+        ("image-pull", CHECKOUT),
+        ("node-not-ready", NODE),
+        ("node-pressure", NODE),
+    ]:
+        story = Story()
+        story.at(0).firing(rule, ref, reason="OOMKilled" if rule == "oom-kill" else "")
+        story.at(10).quiet()
+        assert story.incidents()[0].cause is None, rule
+
+
+def test_a_full_disk_that_was_predicted_is_the_cause_of_the_pressure() -> None:
+    story = Story()
+    story.at(0).firing("node-disk-exhaustion", NODE, expected_in=60)
+    story.at(62).firing("node-pressure", NODE, reason="DiskPressure")
+    story.at(70).quiet()
+    (incident,) = story.incidents()
+    assert incident.cause is not None
+    assert incident.cause.kind == "disk-growth"
+    assert incident.came_true_at == START + 62 * 60
