@@ -137,8 +137,11 @@ class Publisher:
         ]
 
     def finish(self) -> list[Outgoing]:
-        """Return last ticks at each cluster's event time, for a source that has ended."""
-        return [tick for cluster, at in self._clocks.items() for tick in self.ticks(cluster, at)]
+        """Return last ticks, one grid step behind each cluster's last fact: the source has ended.
+
+        Behind it, because what waits for a tick at T may say things *at* T only after it.
+        """
+        return [tick for cluster, due in self._due.items() for tick in self.ticks(cluster, due)]
 
     def messages(self, records: Iterable[AnyInput]) -> list[Outgoing]:
         """Return one message for each record, in order."""
