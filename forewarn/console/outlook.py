@@ -58,7 +58,7 @@ def _risk(series: Series, now: float, chosen: Series | None) -> dict[str, Any]:
         "object": words.place(latest.object),
         "full": " ".join((str(latest.object), latest.labels.get("pod", ""))).strip(),
         "resource": words.resource(latest),
-        "left": words.left(left),
+        "left": _left(series, left),
         "band": words.between(low, high),
         "at": latest.at + (latest.p50 or 0.0),
         "at_iso": words.iso(latest.at + (latest.p50 or 0.0)),
@@ -92,10 +92,8 @@ def plot(feed: Feed, series: Series | None, ago: float | None) -> dict[str, Any]
     low, high = shifted(latest.p10, latest.at, now), shifted(latest.p90, latest.at, now)
     if left is None:
         title = "is not foreseen to meet its limit"
-    elif left <= 0:
-        title = f"{words.ending(latest.resource)} now"
     else:
-        title = f"{words.ending(latest.resource)} in about {words.span(left)}"
+        title = f"{words.ending(latest.resource)} {words.when(left, series.is_exhausted)}"
     return {
         "none": False,
         "some": True,
@@ -106,7 +104,7 @@ def plot(feed: Feed, series: Series | None, ago: float | None) -> dict[str, Any]
         "title": title,
         "pod": latest.labels.get("pod", ""),
         "learning": latest.state == "learning",
-        "left": words.left(left),
+        "left": _left(series, left),
         "band": words.between(low, high),
         "value": words.amount(latest.value, latest.unit),
         "limit": words.amount(latest.limit, latest.unit),
@@ -132,6 +130,11 @@ def plot(feed: Feed, series: Series | None, ago: float | None) -> dict[str, Any]
         "table": _table(series, now),
         "draw": chart.plot(series, said, now),
     }
+
+
+def _left(series: Series, left: float | None) -> str:
+    """Return the time left; what is due and not yet measured is not called "now"."""
+    return "any moment" if left == 0 and not series.is_exhausted else words.left(left)
 
 
 def _said_text(series: Series, said: Said, now: float) -> str:

@@ -172,6 +172,11 @@ class Series:
         """Return the seconds to the limit (P50) as of `now`; None where none is foreseen."""
         return shifted(self.latest.p50, self.latest.at, now)
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the limit has been met as measured, not only as foreseen."""
+        return self.latest.p50 == 0 or self.latest.value >= self.latest.limit
+
     def is_told(self, now: float) -> bool:
         """Whether it is still spoken of: what is at risk is forecast at every slot."""
         return now - self.latest.at <= max(1800.0, 3.0 * self._gap)

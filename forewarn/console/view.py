@@ -59,7 +59,7 @@ def _head(feed: Feed, soon: list[Series]) -> dict[str, Any]:
         first = soon[0]
         left = first.time_left(now) or 0.0
         owner = words.place(first.latest.object)
-        when = "now" if left <= 0 else f"in about {words.span(left)}"
+        when = words.when(left, first.is_exhausted)
         parts.append(f"{owner}’s {words.ending(first.latest.resource)} {when}")
     elif now is not None and feed.series:
         parts.append("nothing is foreseen to run out within 72 h")

@@ -82,6 +82,21 @@ def left(seconds: float | None) -> str:
     return "now" if seconds <= 0 else span(seconds)
 
 
+def when(seconds: float, here: bool) -> str:
+    """Return when a limit is met, behind a verb.
+
+    What was due by now and has not been measured is due "any moment", not "now".
+
+    Examples
+    --------
+    >>> when(11_400, False), when(0, False), when(0, True)
+    ('in about 3 h 10 min', 'any moment', 'now')
+    """
+    if seconds > 0:
+        return f"in about {span(seconds)}"
+    return "now" if here else "any moment"
+
+
 def between(low: float | None, high: float | None) -> str:
     """Return a band of times left; an end that is not foreseen is open."""
     if low is None and high is None:

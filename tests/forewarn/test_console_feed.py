@@ -102,6 +102,15 @@ def test_what_nobody_speaks_of_any_more_is_at_risk_no_more(feed):
     assert len(feed.at_risk()) == 0
 
 
+def test_what_is_due_but_not_measured_is_not_called_now(feed):
+    feed.apply("forecasts", forecast(0.0, value=98.0, p50=60.0))
+    feed.pulse(Pulse(event_time=120.0))
+    assert feed.view()["risks"]["rows"][0]["left"] == "any moment"
+    assert "disk is full any moment" in feed.view()["head"]["sentence"]
+    feed.apply("forecasts", forecast(121.0, value=100.0, p50=0.0))
+    assert feed.view()["risks"]["rows"][0]["left"] == "now"
+
+
 def test_a_learning_series_with_a_crossing_is_shown(feed):
     feed.apply("forecasts", forecast(0.0, state="learning"))
     assert len(feed.view()["risks"]["rows"]) == 1
