@@ -10,7 +10,8 @@ forecast itself: what to expect *if* growth goes on. All start from a committed 
 synthetic series (`models.growth_prior`) and go on learning from the fleet.
 
 The alarm: on when, in two slots running, the odds are high **and** the second opinion agrees; off
-after six slots without, or two in which no crossing is foreseen at all.
+after six slots of low odds, or two after something was freed or where no crossing is foreseen at
+all, unless a sure slope still leads to the limit.
 
 What rows share (`Table`) changes only in `fold`, from counts that add up in any order, so the odds
 do not depend on how samples were batched. About 250 bytes and 5 µs a row and half hour.
@@ -32,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Arrays, Bools, Floats, Rows
-from models.crossing import Evidence, Outlook
+from models.crossing import Evidence, Outlook, Reclaim
 from models.growth_prior import COUNTS, QUANTILES
 
 TIME_EDGES: Final = np.array(
@@ -57,8 +58,9 @@ _LONGEST: Final = 190.0  # hours until the last question about a forecast is clo
 
 # The alarm, as odds; two of the four rules of thumb that a person can say aloud.
 ON_36, SURE_36, SURE_72, OFF_36 = 0.40, 0.88, 0.94, 0.40
-ON_SLOTS, OFF_SLOTS, OFF_SLOTS_NEVER = 2, 6, 2
+ON_SLOTS, OFF_SLOTS, OFF_SLOTS_EASE = 2, 6, 2
 AGREE_HOURS: Final = 48.0  # the second opinion's
+STILL_HOURS: Final = 72.0  # an alarm outlives doubt while a sure slope still leads there
 
 
 class Odds(NamedTuple):
@@ -323,10 +325,11 @@ class CalibrationBank:
         with np.errstate(invalid="ignore"):
             agrees = outlook.second < AGREE_HOURS
         wants = (within36 >= ON_36) & ((within36 >= SURE_36) | (within72 >= SURE_72)) & agrees
-        calm = within36 < OFF_36
+        calm = (within36 < OFF_36) & ~(outlook.trend < STILL_HOURS)
         on = state["alarm"][rows]
         run = np.where(on, calm, wants) * (state["run"][rows] + 1)
-        enough = np.where(np.isinf(outlook.hours), OFF_SLOTS_NEVER, OFF_SLOTS)
+        at_ease = np.isinf(outlook.hours) | (outlook.reclaim != Reclaim.NONE)
+        enough = np.where(at_ease, OFF_SLOTS_EASE, OFF_SLOTS)
         turns = run >= np.where(on, enough, ON_SLOTS)
         alarm: Bools = on ^ turns
         state["run"][rows] = np.where(turns, 0, run)

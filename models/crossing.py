@@ -93,6 +93,8 @@ class Outlook(NamedTuple):
         Whether the fast path speaks; growth has just slowed by half; it is more than a day ago.
     certainty : (n,)
         The slope's t statistic.
+    trend : (n,)
+        Hours by a sure slope alone, without asking whether it lasts; inf where none is sure.
     lives : (n,)
         Generations that ended at the limit and have a say.
     age : (n,)
@@ -115,6 +117,7 @@ class Outlook(NamedTuple):
     stopping: Bools
     daily: Bools
     certainty: Floats
+    trend: Floats
     lives: Floats
     age: Floats
     skill: Floats
@@ -151,8 +154,7 @@ def look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outlook
 def _look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outlook:
     raw = history(state, rows)
     noise = state["noise"][rows].astype(np.float64)
-    level = state["level"][rows, 0].astype(np.float64)
-    last = state["last"][rows].astype(np.float64)
+    level, last = _present(state, rows)
     saw = _sawtooth(state, rows, raw, limits, declared, level, noise)
     # Teeth stand above the mean: a regular saw meets its limit with its tips.
     limits_seen = limits - np.where(saw.regular, 0.8 * state["head"][rows], 0.0)
@@ -210,6 +212,7 @@ def _look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outloo
         stopping=_stopping(past.half_hours, said.drift, limits),
         daily=np.nan_to_num(said.drift[:, 2]) > 0.1,
         certainty=fast.certainty,
+        trend=np.where((fast.certainty > SURE) & (saw.reclaim == Reclaim.NONE), fast.hours, np.inf),
         lives=lives,
         age=raw.length * 0.5,
         skill=said.skill,
@@ -217,6 +220,15 @@ def _look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outloo
         spread=spread,
         ceiling=saw.ceiling,
     )
+
+
+def _present(state: Arrays, rows: Rows) -> tuple[Floats, Floats]:
+    """Return the level and the last value; while the filter doubts, two samples outvote it."""
+    level = state["level"][rows, 0].astype(np.float64)
+    last = state["last"][rows].astype(np.float64)
+    other = state["last_but_one"][rows].astype(np.float64)
+    middle = np.maximum(np.minimum(level, last), np.minimum(np.maximum(level, last), other))
+    return np.where(state["run"][rows, 0] == 0, level, middle), last
 
 
 class _Saw(NamedTuple):
@@ -314,7 +326,8 @@ def _fast_path(state: Arrays, rows: Rows, raw: History, limits: Floats, noise: F
             mine = length // 2 == half
             halves[mine] = _remaining(y[mine], half, room[mine])
         ramp = (length >= 3) & (length < YOUNG) & monotone & risen & halves & new_to_life
-        accepted = (certainty > SURE) & (slope > 0) & (grown | ramp) & (room > 0)
+        falling = (state["run"][rows] <= -2).any(axis=1)
+        accepted = (certainty > SURE) & (slope > 0) & (grown | ramp) & (room > 0) & ~falling
         hours = np.where(slope > 1e-6, room / slope, np.inf)
     return _Fast(accepted, np.maximum(hours, 0.05), slope, certainty)
 

@@ -7,9 +7,10 @@ closes a half-hour of its row, the row is forecast and the forecast judged (`mod
 - a `Forecast` of each row and half-hour; of rows that head nowhere every six hours, of rows with
   less than two hours of history none;
 - the findings ``…-exhaustion``: firing when the odds are high and the second opinion agrees,
-  critical when the median is within four hours at odds of 0.9 or the limit is reached; resolved
-  when no crossing has been foreseen for an hour, or the odds have been low for three. A container's
-  finding is about its workload: it opens with the first container and ends with the last;
+  critical when the median is within four hours at odds of 0.9 or the limit is reached; said again
+  when it becomes worse, and every six hours; resolved when the odds have been low for three hours,
+  or for one after something was freed. A container's finding is about its workload: it opens with
+  the first container and ends with the last;
 - the fixed thresholds ``node-…-high``, which must hold for five minutes;
 - `Point`s of nodes, volumes and containers, at most one a minute each.
 
@@ -32,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Bank, Bools, Floats, Rows
-from models.calibration import CalibrationBank, Table
+from models.calibration import OFF_36, CalibrationBank, Table
 from models.crossing import look
 from models.growth import SLOT, GrowthBank
 from stream.checkpoint import PagedBank, PagedValue
@@ -58,6 +59,7 @@ _RESIZED: Final = 0.01  # share by which a limit must move to count as another o
 _UNLIKE: Final = 1000.0  # a limit that moves by more than this factor belongs to another thing
 _RESTARTED: Final = 1.0  # second by which a start must move to count as another one
 _FAR: Final = 200.0  # hours: a crossing beyond heads nowhere
+_RANK: Final = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 _QUIET_AGE: Final = 2.0  # hours of history before a forecast is said
 
 
@@ -273,23 +275,34 @@ class Growth:
                 because = reasons(sample, said)
                 self._end(key, standing, at, summary(sample, said), because, out)
             return
+        doubted = said.odds.crossing[said.row, 1] < OFF_36
+        if standing is not None and (doubted or not math.isfinite(left)):
+            return  # the alarm stays for a while, but there is nothing to add
         severity = self._severity(sample, said)
-        if (
-            standing is not None
-            and standing.severity == severity
-            and at - standing.told < self._settings.repeat
-        ):
-            return
         line = summary(sample, said)
+        group = (sample.kind.rule, cluster, sample.object)
+        worst, newest = self._said_of(group)
         since = at if standing is None else standing.since
+        quiet = _RANK[severity] <= worst and at - newest < self._settings.repeat
+        if quiet and standing is not None:
+            return
         standing = Standing(
             *(sample.kind.rule, cluster, sample.object, sample.labels),
-            *(since, severity.value, at, line),
+            *(since, severity.value, newest if quiet else at, line),
         )
         self._stand(key, standing)
+        if quiet:  # another container of the same workload: one finding speaks for both
+            return
         finding = _finding(standing, "firing", at, line, said.within[0], reasons(sample, said))
         expected = at + left if math.isfinite(left) else None
         out.append(msgspec.structs.replace(finding, expected_at=expected))
+
+    def _said_of(self, group: tuple[str, str, ObjectRef]) -> tuple[int, float]:
+        """Return how bad the finding was said to be at worst, and when it was last said."""
+        members = [self._standing.get(key) for key in self._members.get(group, ())]
+        known = [member for member in members if member is not None]
+        worst = max((_RANK[Severity(member.severity)] for member in known), default=-1)
+        return worst, max((member.told for member in known), default=-math.inf)
 
     def _severity(self, sample: Sample, said: Said) -> Severity:
         left, odds = said.left[1], said.within[0]

@@ -4,8 +4,8 @@ A series is a number, the size that it is a share of, and the share at which tro
 
 - node memory against the kubelet's eviction threshold (``memory.available`` below 100 MiB);
 - node and image disk against ``nodefs.available`` < 10 % and ``imagefs.available`` < 15 %, counted
-  by what is *available*, as the kubelet counts; image collection promises to hold the image disk at
-  85 %, so nothing is foreseen there while it does; inodes against 5 % free;
+  by what is *available*, as the kubelet counts; image collection promises to hold images at 85 %,
+  so nothing is foreseen there while it does; inodes against 5 % free;
 - PIDs, pod slots and cpu against what the node has;
 - volumes' bytes and inodes against all of it; a container's memory against its own limit.
 
@@ -16,7 +16,7 @@ number without its limit makes no series. Nothing here keeps state.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -39,6 +39,8 @@ class GrowthSettings:
     """Percent of the image file system at which the kubelet evicts."""
     image_gc: float | None = 85.0
     """Percent at which image collection sets in (``imageGCHighThresholdPercent``); None: never."""
+    image_gc_share: float = 30.0
+    """Percent of a disk shared with the node that images must hold for the promise to count."""
     inode_limit: float = 95.0
     """Percent of a node's inodes at which the kubelet evicts."""
     cpu_warning: float | None = 70.0
@@ -168,46 +170,7 @@ class Sample(NamedTuple):
 
 def samples(record: NodeMetricsRecord, settings: GrowthSettings) -> Iterator[Sample]:
     """Yield every series that the record has a value and a limit for."""
-    node = ObjectRef("Node", "", record.node)
-    prefix = f"{record.cluster}/Node//{record.node}"
-    labels = {"node": record.node}
-    yield from _memory(record, node, prefix, labels, settings)
-    cores = record.allocatable.cpu or record.capacity.cpu
-    if record.cpu is not None and cores:
-        share = 100 * record.cpu / cores
-        yield Sample(
-            *(f"{prefix}/cpu", CPU, node, labels, record.cpu, cores, 100.0),
-            high=_high("cpu", share, settings.cpu_warning, settings.cpu_critical),
-        )
-    disk, image = record.filesystem, record.image_filesystem
-    if disk is not None and (taken := _taken(disk)) is not None:
-        share = 100 * taken[0] / taken[1]
-        yield Sample(
-            *(f"{prefix}/disk", DISK, node, labels, *taken, settings.disk_limit),
-            high=_high("disk", share, settings.disk_warning, settings.disk_critical),
-        )
-    if disk is not None and disk.inodes_used is not None and disk.inodes:
-        yield Sample(
-            *(f"{prefix}/inodes", INODES, node, labels, disk.inodes_used, disk.inodes),
-            settings.inode_limit,
-        )
-    # On one device both file systems say the same; the promise to collect images then does not
-    # cover what else grows there.
-    if image is not None and (taken := _taken(image)) is not None and not _same(disk, image):
-        declared = math.nan if settings.image_gc is None else settings.image_gc
-        yield Sample(
-            *(f"{prefix}/image-disk", IMAGE_DISK, node, labels, *taken),
-            *(settings.image_disk_limit, declared),
-        )
-    if record.pids is not None and record.pids_max:
-        yield Sample(f"{prefix}/pids", PIDS, node, labels, record.pids, record.pids_max, 100.0)
-    slots = record.allocatable.pods or record.capacity.pods
-    if record.pods is not None and slots:
-        share = 100 * record.pods / slots
-        yield Sample(
-            *(f"{prefix}/pods", PODS, node, labels, record.pods, slots, 100.0),
-            high=_high("pods", share, settings.pods_warning, math.inf),
-        )
+    yield from _node(record, settings)
     for volume in record.volumes:
         claim = ObjectRef("PersistentVolumeClaim", volume.namespace, volume.claim)
         key = f"{record.cluster}/{claim.kind}/{claim.namespace}/{claim.name}"
@@ -222,28 +185,69 @@ def samples(record: NodeMetricsRecord, settings: GrowthSettings) -> Iterator[Sam
             yield _container(record, container)
 
 
-def _memory(
-    record: NodeMetricsRecord,
-    node: ObjectRef,
-    prefix: str,
-    labels: dict[str, str],
-    settings: GrowthSettings,
+def _node(record: NodeMetricsRecord, settings: GrowthSettings) -> Iterator[Sample]:
+    ref, labels = ObjectRef("Node", "", record.node), {"node": record.node}
+    allocatable, capacity = record.allocatable, record.capacity
+
+    def of(
+        kind: Kind,
+        value: float,
+        size: float,
+        limit: float = 100.0,
+        declared: float = math.nan,
+        high: High | None = None,
+    ) -> Sample:
+        key = f"{record.cluster}/Node//{record.node}/{kind.resource}"
+        return Sample(key, kind, ref, labels, value, size, limit, declared, high=high)
+
+    if record.memory is not None and (limit := _memory_limit(record, settings)) > 0:
+        share = 100 * record.memory / (allocatable.memory or limit)
+        high = _high("memory", share, settings.memory_warning, settings.memory_critical)
+        yield of(MEMORY, record.memory, limit, high=high)
+    cores = allocatable.cpu or capacity.cpu
+    if record.cpu is not None and cores:
+        share = 100 * record.cpu / cores
+        high = _high("cpu", share, settings.cpu_warning, settings.cpu_critical)
+        yield of(CPU, record.cpu, cores, high=high)
+    yield from _disks(record, settings, of)
+    if record.pids is not None and record.pids_max:
+        yield of(PIDS, record.pids, record.pids_max)
+    slots = allocatable.pods or capacity.pods
+    if record.pods is not None and slots:
+        share = 100 * record.pods / slots
+        yield of(PODS, record.pods, slots, high=_high("pods", share, settings.pods_warning))
+
+
+def _disks(
+    record: NodeMetricsRecord, settings: GrowthSettings, of: Callable[..., Sample]
 ) -> Iterator[Sample]:
-    if record.memory is None:
-        return
+    """Yield the node's file systems.
+
+    On one device both say the same, and image collection promises to hold it only where images are
+    enough of it to make room.
+    """
+    disk, image = record.filesystem, record.image_filesystem
+    promise = math.nan if settings.image_gc is None else settings.image_gc
+    shared = image is not None and _same(disk, image)
+    if disk is not None and (taken := _taken(disk)) is not None:
+        images = 100 * ((image and image.used) or 0.0) / taken[1]
+        declared = promise if shared and images >= settings.image_gc_share else math.nan
+        share = 100 * taken[0] / taken[1]
+        high = _high("disk", share, settings.disk_warning, settings.disk_critical)
+        yield of(DISK, *taken, settings.disk_limit, declared, high)
+    if disk is not None and disk.inodes_used is not None and disk.inodes:
+        yield of(INODES, disk.inodes_used, disk.inodes, settings.inode_limit)
+    if image is not None and not shared and (taken := _taken(image)) is not None:
+        yield of(IMAGE_DISK, *taken, settings.image_disk_limit, promise)
+
+
+def _memory_limit(record: NodeMetricsRecord, settings: GrowthSettings) -> float:
+    """Return the working set at which the kubelet evicts, bytes; 0 where nothing is known."""
     if record.capacity.memory:
-        limit = record.capacity.memory - settings.memory_eviction
-    elif record.memory_available is not None:
-        limit = record.memory + record.memory_available - settings.memory_eviction
-    else:
-        limit = record.allocatable.memory or 0.0
-    if limit <= 0:
-        return
-    share = 100 * record.memory / (record.allocatable.memory or limit)
-    yield Sample(
-        *(f"{prefix}/memory", MEMORY, node, labels, record.memory, limit, 100.0),
-        high=_high("memory", share, settings.memory_warning, settings.memory_critical),
-    )
+        return record.capacity.memory - settings.memory_eviction
+    if record.memory is not None and record.memory_available is not None:
+        return record.memory + record.memory_available - settings.memory_eviction
+    return record.allocatable.memory or 0.0
 
 
 def _container(record: NodeMetricsRecord, container: ContainerUsage) -> Sample:
@@ -261,7 +265,9 @@ def _container(record: NodeMetricsRecord, container: ContainerUsage) -> Sample:
     )
 
 
-def _high(what: str, percent: float, warning: float | None, critical: float) -> High | None:
+def _high(
+    what: str, percent: float, warning: float | None, critical: float = math.inf
+) -> High | None:
     return None if warning is None else High(f"node-{what}-high", percent, warning, critical)
 
 
