@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from forewarn.console.feed import Feed
+from forewarn.console.view import view as page_view
 from stream.clock import Clock
 
 INTERVAL: Final = 0.25  # seconds between two changes: faster than anyone reads
@@ -59,7 +60,7 @@ class Broadcast:
         now = self._clock.now()
         kept = self._kept.get(choice)
         if kept is None or not 0.0 <= now - kept[0] < INTERVAL / 2:
-            view = self._feed.view(choice.series, choice.ago)
+            view = page_view(self._feed, choice.series, choice.ago)
             sections = {name: _encode(part) for name, part in view.items() if name != "version"}
             if choice not in self._kept and len(self._kept) >= _CHOICES:
                 self._kept.pop(next(iter(self._kept)))

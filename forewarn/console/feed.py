@@ -21,7 +21,6 @@ from alerting.alert import Incident, Notification, State, Suppressed
 from forewarn.console.known import Known
 from forewarn.console.measured import Measured
 from forewarn.console.series import BRIEF, KEEP, Series, series_id
-from forewarn.console.view import view
 from stream.clock import Clock
 from stream.records import DeadLetter, Finding, Forecast, Gap, Point
 
@@ -168,10 +167,6 @@ class Feed:
                 held = soon[0]
         self._favourite = held.id if held is not None else ""
         return held
-
-    def view(self, series: str = "", ago: float | None = None) -> dict[str, Any]:
-        """Return all that the page shows, ready for JSON; `series` and `ago` choose the plot."""
-        return view(self, series, ago)
 
     def _advance(self, at: float) -> None:
         if self.now is None or at > self.now:

@@ -30,6 +30,7 @@ from forewarn.console.events import Broadcast, Choice
 from forewarn.console.feed import Feed
 from forewarn.console.guard import Guard
 from forewarn.console.incident import detail
+from forewarn.console.view import view as page_view
 from stream.clock import Clock
 
 _HERE: Final = Path(__file__).parent
@@ -128,11 +129,11 @@ class _Console:
 
     async def _page(self, request: Request) -> Response:
         choice = _choice(request)
-        return self._render("page.html", view=self._feed.view(choice.series, choice.ago))
+        return self._render("page.html", view=page_view(self._feed, choice.series, choice.ago))
 
     async def _view(self, request: Request) -> Response:
         choice = _choice(request)
-        return _json(self._feed.view(choice.series, choice.ago))
+        return _json(page_view(self._feed, choice.series, choice.ago))
 
     async def _events(self, request: Request) -> Response:
         if self._broadcast.readers >= _READERS:

@@ -13,6 +13,7 @@ from alerting.alert import Incident, Reason, State, Suppressed
 from forewarn.console import series as series_module
 from forewarn.console.feed import Feed, Pulse
 from forewarn.console.series import Series, band_at
+from forewarn.console.view import view as page
 from stream.records import Finding, Forecast, ObjectRef, Part, Point, Severity
 from stream.testing import ManualClock
 from tests.forewarn import synthetic_feed as day
@@ -55,7 +56,7 @@ def feed(clock):
 
 
 def test_an_empty_feed_speaks(feed):
-    view = feed.view()
+    view = page(feed)
     assert view["head"]["sentence"] == "Waiting for the first record."
     assert view["risks"]["empty"].startswith("No forecast yet.")
     assert view["plot"]["none"]
@@ -64,12 +65,12 @@ def test_an_empty_feed_speaks(feed):
 
 
 def test_the_same_records_give_the_same_page_and_json_can_hold_it(clock):
-    first, second = day.filled(clock).view(), day.filled(clock).view()
+    first, second = page(day.filled(clock)), page(day.filled(clock))
     assert msgspec.json.encode(first) == msgspec.json.encode(second)
 
 
 def test_one_sentence_tells_the_truth(clock):
-    head = day.filled(clock).view()["head"]
+    head = page(day.filled(clock))["head"]
     assert head["sentence"].startswith("2 open incidents; shop/checkout’s memory limit is reached")
     assert head["tone"] == "bad"
 
@@ -77,22 +78,22 @@ def test_one_sentence_tells_the_truth(clock):
 def test_the_age_of_live_data_is_told_and_stale_data_is_called_stale(feed, clock):
     feed.apply("forecasts", forecast(0.0))
     clock.advance(4.0)
-    assert feed.view()["head"]["sentence"].endswith("data 4 s old.")
+    assert page(feed)["head"]["sentence"].endswith("data 4 s old.")
     clock.advance(100.0)
-    assert feed.view()["head"]["state_text"] == "Stale"
+    assert page(feed)["head"]["state_text"] == "Stale"
 
 
 def test_risks_are_sorted_by_time_left_and_count_down(feed):
     for name, hours in (("late", 30.0), ("soon", 5.0), ("never", None)):
         p50 = None if hours is None else hours * HOUR
         feed.apply("forecasts", forecast(0.0, p50=p50, object=ObjectRef("Node", "", name)))
-    rows = feed.view()["risks"]["rows"]
+    rows = page(feed)["risks"]["rows"]
     assert [(row["object"], row["left"], row["band"]) for row in rows] == [
         ("soon", "5 h", "4 h – 7 h 30 min"),
         ("late", "30 h", "24 h – 45 h"),
     ]
     feed.pulse(Pulse(event_time=1200.0))
-    assert feed.view()["risks"]["rows"][0]["left"] == "4 h 40 min"
+    assert page(feed)["risks"]["rows"][0]["left"] == "4 h 40 min"
 
 
 def test_what_nobody_speaks_of_any_more_is_at_risk_no_more(feed):
@@ -105,40 +106,40 @@ def test_what_nobody_speaks_of_any_more_is_at_risk_no_more(feed):
 def test_what_is_due_but_not_measured_is_not_called_now(feed):
     feed.apply("forecasts", forecast(0.0, value=98.0, p50=60.0))
     feed.pulse(Pulse(event_time=120.0))
-    assert feed.view()["risks"]["rows"][0]["left"] == "any moment"
-    assert "disk is full any moment" in feed.view()["head"]["sentence"]
+    assert page(feed)["risks"]["rows"][0]["left"] == "any moment"
+    assert "disk is full any moment" in page(feed)["head"]["sentence"]
     feed.apply("forecasts", forecast(121.0, value=100.0, p50=0.0))
-    assert feed.view()["risks"]["rows"][0]["left"] == "now"
+    assert page(feed)["risks"]["rows"][0]["left"] == "now"
 
 
 def test_a_learning_series_with_a_crossing_is_shown(feed):
     feed.apply("forecasts", forecast(0.0, state="learning"))
-    assert len(feed.view()["risks"]["rows"]) == 1
+    assert len(page(feed)["risks"]["rows"]) == 1
 
 
 def test_the_plot_stays_until_another_is_much_more_urgent(feed):
     other = ObjectRef("Node", "", "other")
     feed.apply("forecasts", forecast(0.0, p50=10 * HOUR))
-    assert feed.view()["plot"]["object"] == "n"
+    assert page(feed)["plot"]["object"] == "n"
     feed.apply("forecasts", forecast(1.0, p50=8 * HOUR, object=other))
-    assert feed.view()["plot"]["object"] == "n"
+    assert page(feed)["plot"]["object"] == "n"
     feed.apply("forecasts", forecast(2.0, p50=2 * HOUR, object=other))
-    assert feed.view()["plot"]["object"] == "other"
+    assert page(feed)["plot"]["object"] == "other"
 
 
 def test_a_chosen_series_is_plotted_and_nonsense_is_not(feed):
     other = forecast(0.0, p50=None, object=ObjectRef("Node", "", "other"))
     feed.apply("forecasts", forecast(0.0))
     feed.apply("forecasts", other)
-    assert feed.view(series_module.series_id(other))["plot"]["object"] == "other"
-    assert feed.view("0" * 16)["plot"]["object"] == "n"
+    assert page(feed, series_module.series_id(other))["plot"]["object"] == "other"
+    assert page(feed, "0" * 16)["plot"]["object"] == "n"
 
 
 def test_what_was_said_is_held_against_what_came(feed):
     for step in range(37):
         at = step * 600.0
         feed.apply("forecasts", forecast(at, value=20 + 5 * at / HOUR, p50=(16 - at / HOUR) * HOUR))
-    plot = feed.view(ago=3 * HOUR)["plot"]
+    plot = page(feed, ago=3 * HOUR)["plot"]
     assert plot["said_text"] == (
         "3 h ago it was to last 13 h [10 h – 20 h]. The present answer is the same. "
         "All of what came since lies in its band."
@@ -199,7 +200,7 @@ def test_a_long_history_keeps_the_extremes_when_it_is_drawn():
 
 def test_an_incident_is_one_card_through_its_life(clock):
     feed = day.filled(clock)
-    view = feed.view()["incidents"]
+    view = page(feed)["incidents"]
     assert [card["severity"] for card in view["open"]] == ["critical", "warning"]
     first = view["open"][0]
     assert first["odds"] == "81 %"
@@ -209,7 +210,7 @@ def test_an_incident_is_one_card_through_its_life(clock):
 
 
 def test_a_promise_is_held_against_what_came(clock):
-    view = day.filled(clock).view()["incidents"]
+    view = page(day.filled(clock))["incidents"]
     cards = {card["key"]: card for card in [*view["open"], *view["resolved"]]}
     leak = cards["indexer-leak"]
     assert leak["foreseen"] == "foreseen 6 h 40 min ahead, came true 12 min later"
@@ -245,7 +246,7 @@ def test_every_way_that_a_promise_can_end_is_told_apart(feed, fields, outcome):
         | fields
     )
     feed.apply("incidents", incident)
-    view = feed.view()["incidents"]
+    view = page(feed)["incidents"]
     assert [*view["open"], *view["resolved"]][0]["outcome"] == outcome
 
 
@@ -261,7 +262,7 @@ def test_pending_and_merged_incidents_are_not_cards(feed):
     }
     feed.apply("incidents", Incident(id="p", state=State.PENDING, **base))
     feed.apply("incidents", Incident(id="m", state=State.RESOLVED, merged_into="x", **base))
-    view = feed.view()["incidents"]
+    view = page(feed)["incidents"]
     assert view["open"] == view["resolved"] == []
     assert feed.find("m") is not None
 
@@ -294,7 +295,7 @@ def test_the_funnel_counts_and_says_why(feed):
     feed.pulse(Pulse(events=48_112))
     held = Suppressed(at=1.0, rule="r", cluster="c", object=NODE, reason=Reason.INHIBITED, count=7)
     feed.apply("suppressed", held)
-    funnel = feed.view()["funnel"]
+    funnel = page(feed)["funnel"]
     assert funnel["sentence"] == "48,112 events became 0 messages: 100.000 % less to read."
     assert funnel["reasons"][0]["count"] == "7"
     assert funnel["reasons"][0]["note"] == "explained by another alert"
@@ -305,7 +306,7 @@ def test_rates_are_measured_not_asked(feed, clock):
     feed.pulse(Pulse(mode="replay", event_time=0.0, records=0, speed=60.0))
     clock.advance(2.0)
     feed.pulse(Pulse(mode="replay", event_time=240.0, records=1000, speed=60.0))
-    view = feed.view()
+    view = page(feed)
     assert view["head"]["speed"] == "× 120"
     assert view["head"]["asked"] == "asked for × 60"
     assert view["foot"]["rate"] == "500"
