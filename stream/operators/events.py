@@ -29,16 +29,16 @@ import numpy as np
 
 from models.base import Rows
 from models.events import EventBank
-from models.evidence import Evidence, Term, score
+from models.evidence import Evidence, score
 from models.reasons import PROGRESS, family_of
 from stream.checkpoint import PagedBank, PagedValue
 from stream.columns import Columns
 from stream.operators.agenda import Agenda
 from stream.operators.base import Output
-from stream.operators.conclude import conclude, span
 from stream.operators.event_groups import SETTLE, Group, Line
+from stream.operators.event_words import ENTRIES, say, say_account
 from stream.operators.shelf import Shelf
-from stream.records import EventInput, EventRecord, Finding, ObjectRef, Part, Severity
+from stream.records import EventInput, EventRecord
 from stream.topics import EVENTS
 
 _MINUTE = 60.0
@@ -149,7 +149,7 @@ class Events:
     def _open_account(self, record: EventRecord) -> dict[str, int]:
         self._began.setdefault(record.cluster, record.at)
         self._wake(_ACCOUNT, _ceil(self._now, self._settings.noise_every))
-        account = dict.fromkeys(_ENTRIES, 0)
+        account = dict.fromkeys(ENTRIES, 0)
         self._account[record.cluster] = account
         return account
 
@@ -337,7 +337,7 @@ class Events:
         account = self._account[group.cluster]
         if at - group.last_at >= settings.hold:
             if group.firing:
-                out.append(self._say(group, "resolved", at, []))
+                out.append(say(group, "resolved", self._now, [], settings.critical))
             elif not group.folded:
                 account["below"] += 1
             self._close(key, group)
@@ -354,7 +354,7 @@ class Events:
             else:
                 group.firing = True
                 account["sent"] += 1
-                out.append(self._say(group, "firing", at, terms))
+                out.append(say(group, "firing", self._now, terms, settings.critical))
         group.due = self._agenda.put(
             key, min(group.next_look(at), group.last_at + settings.hold), now=at
         )
@@ -384,63 +384,14 @@ class Events:
                 if not numbers:
                     del self._of_subject[subject]
 
-    def _say(self, group: Group, state: str, at: float, terms: Sequence[Term]) -> Finding:
-        reasons = sorted(group.reasons, key=lambda r: (-group.reasons[r], r))
-        what = ", ".join(reasons[:3])
-        others = len(group.subjects) - 1
-        also = f" and {others} others" if others > 0 else ""
-        because = tuple(
-            Part(term.name, round(term.value, 2), f"{_TEXTS[term.name](term.value)}")
-            for term in terms
-            if term.points > 0.05
-        )
-        because += tuple(Part("message", text, text) for text in group.templates)
-        critical = group.score >= self._settings.critical
-        firing = state == "firing"
-        assert state in {"firing", "resolved"}
-        return conclude(
-            "event-anomaly",
-            state,  # type: ignore[arg-type]
-            group.cluster,
-            group.ref,
-            at=self._now,
-            since=group.opened_at,
-            summary=f"{group.ref}{also}: {what}" + ("" if firing else ": silent again"),
-            severity=(Severity.CRITICAL if critical else Severity.WARNING)
-            if firing
-            else Severity.INFO,
-            score=round(group.score, 3),
-            because=because,
-            labels={
-                "reason": reasons[0] if reasons else "",
-                "family": ",".join(sorted(group.families)[:3]),
-                "node": next(iter(group.nodes)) if len(group.nodes) == 1 else "",
-                "subjects": str(len(group.subjects)),
-            },
-        )
-
     def _tell_account(self, at: float, out: list[Output]) -> None:
         """Say what became of the lines, and forget what is old."""
         for cluster in sorted(self._account):
             account = self._account[cluster]
             if any(account.values()):
-                lines, sent = account["lines"], account["sent"]
-                out.append(
-                    conclude(
-                        "event-noise",
-                        "evidence",
-                        cluster,
-                        ObjectRef("Cluster", "", cluster),
-                        at=self._now,
-                        since=at - self._settings.noise_every,
-                        summary=f"{lines} event lines, {sent} said",
-                        because=tuple(
-                            Part(name, float(count), f"{count} {_ENTRIES[name]}")
-                            for name, count in account.items()
-                        ),
-                    )
-                )
-            self._account[cluster] = dict.fromkeys(_ENTRIES, 0)
+                since = at - self._settings.noise_every
+                out.append(say_account(cluster, account, since, self._now))
+            self._account[cluster] = dict.fromkeys(ENTRIES, 0)
         for key, seen in list(self._seen):
             if at - seen.at > _LIVES:
                 self._seen.drop(key)
@@ -508,37 +459,6 @@ class _Classes(dict[str, "frozenset[str] | None"]):
         if len(self) < 4096:  # reasons are few; custom operators may invent many
             self[reason] = found
         return found
-
-
-# Every line ends in one of these, but for the first two, which count all.
-_ENTRIES: Final = {
-    "lines": "lines",
-    "events": "events that the looked-at lines stand for",
-    "normal": "lines of normal life",
-    "duplicate": "lines known already or outdated",
-    "usual": "keys that did what they usually do",
-    "candidates": "keys that did something rare",
-    "groups": "groups opened",
-    "below": "groups that ended without weighing enough",
-    "folded": "groups that belong to one said before",
-    "sent": "groups said",
-}
-_TEXTS: Final = {
-    "own": lambda v: f"here {_rate(v)}",
-    "namespace": lambda v: f"in this namespace {_rate(v)}",
-    "fleet": lambda v: f"in this cluster {_rate(v)}",
-    "node": lambda v: f"so many troubles on one node {_rate(v)}",
-    "template": lambda v: f"such a message {_rate(v)}",
-    "excess": lambda v: f"{v:.1f} deviations above its own mean",
-    "gravity": lambda v: f"gravity of the reason {v:.1f} of 1",
-    "minutes": lambda v: f"lines in {v:.0f} minutes",
-    "subjects": lambda v: f"{v:.0f} workloads or nodes",
-}
-
-
-def _rate(value: float) -> str:
-    """Return a return period in words."""
-    return f"once in {span(86_400.0 * 10.0**value)}"
 
 
 def _places(line: Line) -> tuple[str, str, str, str]:
