@@ -173,8 +173,8 @@ class AlertTask:
         self._committed_at = self._clock.now()
 
     def state_hash(self) -> str:
-        """Return a digest of all state: equal for equal histories."""
-        return codec.digest(_encode(self._pages[name]) for name in sorted(self._pages))
+        """Return a digest of all state: equal for equal facts, whatever turns their log took."""
+        return codec.digest(_essence(self._pages[name]) for name in sorted(self._pages))
 
     def lateness(self) -> Mapping[str, tuple[int, int]]:
         """Return, by cluster, how many findings came late and how often a source was left out."""
@@ -262,3 +262,11 @@ class AlertTask:
 
 def _key(name: str, number: int) -> bytes:
     return f"{_PAGE}{name}/{number:04}".encode()
+
+
+def _essence(page: Page) -> bytes:
+    """Return what decides the future, without how the sources took turns in the log."""
+    ordering, memory = page.ordering, page.memory
+    reached = sorted((name, source.at) for name, source in ordering.sources.items())
+    whole = msgspec.structs.replace(memory, agenda=sorted(memory.agenda))
+    return _encode((sorted(ordering.held), reached, ordering.frontier, whole))

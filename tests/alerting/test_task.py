@@ -172,3 +172,17 @@ async def test_a_large_state_is_cut_into_parts_and_shrinks_again(
     assert last.state_hash() == again.state_hash()
     changelog = await (await bus.own("alerting", 0, [])).changelog()
     assert set(changelog) == {b"offset", b"cluster/prod/0000"}
+
+
+async def test_the_state_is_the_same_however_the_log_was_interleaved() -> None:
+    log = story().logged()
+    hashes = []
+    for order in (log, sorted(log, key=lambda conclusion: conclusion.source)):
+        async with EmbeddedBus.open() as other:
+            await other.ensure(topics.specs(1))
+            await publish(other, order)
+            one = task(other)
+            while await one.step():
+                pass
+            hashes.append(one.state_hash())
+    assert hashes[0] == hashes[1]
