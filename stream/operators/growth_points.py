@@ -8,13 +8,17 @@ makes no point.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
+from typing import Final
 
 import numpy as np
 
 from stream.columns import Columns
-from stream.records import NodeMetricsRecord, Point
+from stream.operators.growth_series import taken_of
+from stream.records import Filesystem, NodeMetricsRecord, Point
 
 Tags = tuple[tuple[str, str], ...]
+_NOTHING: Final = Filesystem(used=None, capacity=None)
 
 
 class Points:
@@ -58,22 +62,23 @@ class Points:
 
 def _node(record: NodeMetricsRecord) -> tuple[Tags, dict[str, float]]:
     allocatable, capacity = record.allocatable, record.capacity
-    disk, image = record.filesystem, record.image_filesystem
+    disk = record.filesystem or _NOTHING
+    image = record.image_filesystem or _NOTHING
     fields = _known(
         cpu_cores=record.cpu,
         memory_working_set_bytes=record.memory,
         memory_available_bytes=record.memory_available,
-        disk_used_bytes=disk and disk.used,
-        disk_available_bytes=disk and disk.available,
-        image_disk_used_bytes=image and image.used,
-        inodes_used=disk and disk.inodes_used,
+        disk_used_bytes=disk.used,
+        disk_available_bytes=disk.available,
+        image_disk_used_bytes=image.used,
+        inodes_used=disk.inodes_used,
         pids=record.pids,
         pods=record.pods,
         cpu_percent=_percent(record.cpu, allocatable.cpu or capacity.cpu),
         memory_percent=_percent(record.memory, allocatable.memory or capacity.memory),
-        disk_percent=_percent(disk and disk.used, disk and disk.capacity),
-        image_disk_percent=_percent(image and image.used, image and image.capacity),
-        inodes_percent=_percent(disk and disk.inodes_used, disk and disk.inodes),
+        disk_percent=_full(disk),
+        image_disk_percent=_full(image),
+        inodes_percent=_percent(disk.inodes_used, disk.inodes),
         pids_percent=_percent(record.pids, record.pids_max),
         pods_percent=_percent(record.pods, allocatable.pods or capacity.pods),
     )
@@ -86,7 +91,7 @@ def _volumes(record: NodeMetricsRecord) -> Iterator[tuple[str, Tags, dict[str, f
         fields = _known(
             used_bytes=disk.used,
             capacity_bytes=disk.capacity,
-            used_percent=_percent(disk.used, disk.capacity),
+            used_percent=_full(disk),
             inodes_used=disk.inodes_used,
             inodes_percent=_percent(disk.inodes_used, disk.inodes),
         )
@@ -101,7 +106,7 @@ def _volumes(record: NodeMetricsRecord) -> Iterator[tuple[str, Tags, dict[str, f
 def _containers(record: NodeMetricsRecord) -> Iterator[tuple[str, Tags, dict[str, float]]]:
     highest: dict[Tags, dict[str, float]] = {}
     for container in record.containers:
-        tags = (
+        tags: Tags = (
             ("cluster", record.cluster),
             ("container", container.container),
             ("namespace", container.namespace),
@@ -120,9 +125,14 @@ def _containers(record: NodeMetricsRecord) -> Iterator[tuple[str, Tags, dict[str
         yield "container", tags, fields
 
 
+def _full(filesystem: Filesystem) -> float | None:
+    taken = taken_of(filesystem)
+    return None if taken is None else 100 * taken[0] / taken[1]
+
+
 def _percent(value: float | None, whole: float | None) -> float | None:
     return 100 * value / whole if value is not None and whole else None
 
 
 def _known(**fields: float | None) -> dict[str, float]:
-    return {name: value for name, value in fields.items() if value is not None}
+    return {n: value for n, value in fields.items() if value is not None and isfinite(value)}

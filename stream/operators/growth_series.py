@@ -175,7 +175,7 @@ def samples(record: NodeMetricsRecord, settings: GrowthSettings) -> Iterator[Sam
         claim = ObjectRef("PersistentVolumeClaim", volume.namespace, volume.claim)
         key = f"{record.cluster}/{claim.kind}/{claim.namespace}/{claim.name}"
         where = {"node": record.node, "workload": str(volume.workload)}
-        if (taken := _taken(volume.filesystem)) is not None:
+        if (taken := taken_of(volume.filesystem)) is not None:
             yield Sample(f"{key}/volume", VOLUME, claim, where, *taken, 100.0)
         used, size = volume.filesystem.inodes_used, volume.filesystem.inodes
         if used is not None and size:
@@ -229,7 +229,7 @@ def _disks(
     disk, image = record.filesystem, record.image_filesystem
     promise = math.nan if settings.image_gc is None else settings.image_gc
     shared = image is not None and _same(disk, image)
-    if disk is not None and (taken := _taken(disk)) is not None:
+    if disk is not None and (taken := taken_of(disk)) is not None:
         images = 100 * ((image and image.used) or 0.0) / taken[1]
         declared = promise if shared and images >= settings.image_gc_share else math.nan
         share = 100 * taken[0] / taken[1]
@@ -237,7 +237,7 @@ def _disks(
         yield of(DISK, *taken, settings.disk_limit, declared, high)
     if disk is not None and disk.inodes_used is not None and disk.inodes:
         yield of(INODES, disk.inodes_used, disk.inodes, settings.inode_limit)
-    if image is not None and not shared and (taken := _taken(image)) is not None:
+    if image is not None and not shared and (taken := taken_of(image)) is not None:
         yield of(IMAGE_DISK, *taken, settings.image_disk_limit, promise)
 
 
@@ -271,8 +271,8 @@ def _high(
     return None if warning is None else High(f"node-{what}-high", percent, warning, critical)
 
 
-def _taken(filesystem: Filesystem) -> tuple[float, float] | None:
-    """Return what is not available, and the capacity, in bytes."""
+def taken_of(filesystem: Filesystem) -> tuple[float, float] | None:
+    """Return what is not available, and the capacity, in bytes; None where one is not known."""
     if not filesystem.capacity:
         return None
     if filesystem.available is not None:
