@@ -4,8 +4,9 @@
 the model count its own forecasts from an empty table and writes `models/growth_prior.py`.
 ``python -m benchmarks.calibrate_growth --evaluate`` runs one held-out seed, never used for a
 choice, with the committed prior frozen, and prints accuracy beside `predict_linear` over six hours
-**in the same run**, alarms of benign series, and lead times. One core: 90 s to write the prior, 30 s to
-evaluate.
+**in the same run**, alarms of benign series, and lead times.
+
+One core: 90 s to write the prior, 30 s to evaluate it.
 
 What it cannot tell: the families and the model share an author; ratios are safer than figures.
 """
