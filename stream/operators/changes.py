@@ -80,6 +80,7 @@ class _Workload(msgspec.Struct, array_like=True):
     actual: int | None = None
     updated: int | None = None
     ready: int | None = None
+    never_done: bool = False  # its rollout was unfinished at first sight, and still is
     episodes: dict[str, Episode] = {}
     due: float | None = None
 
@@ -129,6 +130,8 @@ class Changes:
         workload = known or _Workload(
             record.cluster, ref, record.uid, record.resource_version, record.at
         )
+        if known is None and record.type == "known":
+            workload.never_done = record.rollout in {"progressing", "stuck"}
         if record.type == "deleted":
             self._end(workload, "deleted", out)
             text = f"{ref} deleted{_by(record)}"
@@ -196,13 +199,16 @@ class Changes:
             or (record.replicas_updated or 0) > (workload.updated or 0)
             or (record.replicas_ready or 0) > (workload.ready or 0)
         )
+        workload.version, workload.at = record.resource_version, record.at
+        workload.revision = record.revision or workload.revision
+        moved = bool(workload.images) and record.images != workload.images
+        if moved or record.rollout == "complete":
+            workload.never_done = False
         if record.images != workload.images:
-            if workload.images:
+            if moved:
                 kept = [images for images in workload.earlier if images != workload.images]
                 workload.earlier = [*kept, workload.images][-self._settings.images_kept :]
             workload.images = record.images
-        workload.version, workload.at = record.resource_version, record.at
-        workload.revision = record.revision or workload.revision
         workload.generation, workload.rollout = record.generation, record.rollout
         workload.desired, workload.actual = record.replicas_desired, record.replicas_actual
         workload.updated, workload.ready = record.replicas_updated, record.replicas_ready
@@ -254,7 +260,8 @@ class Changes:
             at=self._now,
             since=since,
             summary=f"{workload.ref} does not roll out: {ready} of {desired} pods ready",
-            severity=Severity.WARNING,
+            # Unfinished before anybody looked: a canary that never is ready is no news.
+            severity=Severity.INFO if workload.never_done else Severity.WARNING,
             because=(
                 Part("rollout", workload.rollout, f"Kubernetes calls it {workload.rollout}"),
                 Part("lasted", self._now - since, f"no progress for {span(self._now - since)}"),

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from stream.operators.changes import Changes, ChangeSettings
-from stream.records import DeploymentChange, Finding, Gap, ObjectRef, Operation, Point, Tick
+from stream.records import (
+    DeploymentChange,
+    Finding,
+    Gap,
+    ObjectRef,
+    Operation,
+    Point,
+    Severity,
+    Tick,
+)
 
 START = 1_760_000_000.0
 CHECKOUT = ObjectRef("Deployment", "shop", "checkout")
@@ -122,6 +131,18 @@ def test_what_kubernetes_calls_stuck_is_said_at_once() -> None:
     assert len(cluster.rule("rollout-stuck", "firing")) == 1
     cluster.wait(3600.0)
     assert len(cluster.rule("rollout-stuck", "firing")) == 1
+
+
+def test_a_rollout_that_was_unfinished_at_first_sight_is_only_information() -> None:
+    cluster = Cluster()
+    cluster.change(type="known", images=("a:1",), rollout="stuck", replicas_ready=0)
+    cluster.wait(60.0)
+    assert [f.severity for f in cluster.rule("rollout-stuck", "firing")] == [Severity.INFO]
+    cluster.change(image("a:1", "a:2"), images=("a:2",), rollout="progressing")
+    cluster.wait(60.0)
+    cluster.change(images=("a:2",), rollout="stuck", replicas_ready=0)
+    cluster.wait(60.0)
+    assert cluster.rule("rollout-stuck", "firing")[-1].severity is Severity.WARNING
 
 
 def test_a_deleted_workload_ends_its_episode_and_is_forgotten() -> None:
