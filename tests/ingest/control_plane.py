@@ -62,35 +62,29 @@ class ControlPlane:
     @asynccontextmanager
     async def apiserver_away(self) -> AsyncIterator[None]:
         """Kill the API server with SIGKILL; start it anew, as it was, when the block ends."""
-        pid, command, executable = self._apiserver()
+        pid, command = self._apiserver()
         os.kill(pid, signal.SIGKILL)
         await eventually(lambda: _gone(pid))
         yield
-        self._start_again(pid, command, executable)
+        self._start_again(pid, command)
         async with self.admin() as admin:
             await until(admin.ready)
 
     async def compact(self) -> None:
         """Let etcd forget all that was before now."""
         await self.etcd("put", {"key": encoded("/moved"), "value": ""})
-        revision = (await self.etcd("range", {"key": encoded("/moved")}))["header"]["revision"]
-        await self.etcd("compaction", {"revision": revision})
+        await self.etcd("compaction", {"revision": await self.revision()})
 
-    def _apiserver(self) -> tuple[int, list[bytes], Path]:
+    def _apiserver(self) -> tuple[int, list[bytes]]:
         lines = Path(self.folder, "pids").read_text().splitlines()
         (pid,) = [int(line.split()[0]) for line in lines if line.endswith(" kube-apiserver")]
-        process = Path(f"/proc/{pid}")
-        return (
-            pid,
-            (process / "cmdline").read_bytes().split(b"\0")[:-1],
-            (process / "exe").readlink(),
-        )
+        return pid, Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
 
-    def _start_again(self, pid: int, command: list[bytes], executable: Path) -> None:
+    def _start_again(self, pid: int, command: list[bytes]) -> None:
         with Path(self.folder, "log", "kube-apiserver-again.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
-                executable=executable,
+                executable=self.binary,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -109,9 +103,12 @@ class ControlPlane:
             answer: Json = await reply.json(content_type=None)
             return answer
 
-    async def history(self, prefix: str, since: int) -> list[tuple[str, int, bool]]:
-        """Every change under `prefix` behind revision `since`: key, revision, is it a deletion."""
-        until = int((await self.etcd("range", {"key": encoded("/moved")}))["header"]["revision"])
+    async def revision(self) -> int:
+        """Of all that is in etcd."""
+        return int((await self.etcd("range", {"key": encoded("/moved")}))["header"]["revision"])
+
+    async def history(self, prefix: str, since: int, until: int) -> list[tuple[str, int]]:
+        """Every change under `prefix` behind revision `since` up to `until`: key and revision."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         request = {
             "key": encoded(prefix),
@@ -120,7 +117,7 @@ class ControlPlane:
             "progress_notify": False,
         }
         url = f"http://127.0.0.1:{self.port + 1}/v3/watch"
-        changes: list[tuple[str, int, bool]] = []
+        changes: list[tuple[str, int]] = []
         async with (
             aiohttp.ClientSession(read_bufsize=1 << 26) as session,
             session.post(url, json={"create_request": request}) as reply,
@@ -137,7 +134,7 @@ class ControlPlane:
                     key = base64.b64decode(event["kv"]["key"]).decode()
                     seen = int(event["kv"]["mod_revision"])
                     if seen <= until:
-                        changes.append((key, seen, event.get("type") == "DELETE"))
+                        changes.append((key, seen))
         return changes
 
 
