@@ -1,0 +1,26 @@
+"""The commands: one file each, one line in `COMMANDS`.
+
+Each is a plain function that typer reads: its parameters are the options, its docstring the help.
+Heavy imports stand inside the functions, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from forewarn.commands.check_config import check_config
+from forewarn.commands.demo import demo
+from forewarn.commands.replay import replay
+from forewarn.commands.version import version
+
+# By the name that is typed, in the order of the help.
+COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
+    {
+        "replay": replay,
+        "demo": demo,
+        "check-config": check_config,
+        "version": version,
+    }
+)
