@@ -20,13 +20,26 @@ def stamp(at: float) -> str:
     return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def pod(
-    number: int, at: float, *, restarts: int = 0, version: int = 1, nodes: int = 50
-) -> dict[str, Any]:
+NODES = 50
+PODS = 2000  # 40 on each node
+SAMPLED = 10  # of them in a node's summary
+CRASHING = 7  # the pod that restarts
+
+
+def pod_name(number: int) -> str:
+    """Name of pod `number`, of the Deployment ``app-…``."""
+    return f"app-{number % 200}-6d5f7c8b9-{(number * 7919) % 0xFFFFF:05x}"
+
+
+def pod_uid(number: int) -> str:
+    """Its uid."""
+    return f"{number:08x}-0000-4000-8000-{number:012d}"
+
+
+def pod(number: int, at: float, *, restarts: int = 0, version: int = 1) -> dict[str, Any]:
     """One running pod of a Deployment as the API server shows it, some 4 KB."""
     workload = f"app-{number % 200}"
     namespace = f"team-{number % 20}"
-    digest = f"{(number * 7919) % 0xFFFFFFFF:08x}"
     labels = {"app.kubernetes.io/name": workload, "pod-template-hash": "6d5f7c8b9"}
     owner = {
         "apiVersion": "apps/v1",
@@ -85,10 +98,10 @@ def pod(
         "kind": "Pod",
         "apiVersion": "v1",
         "metadata": {
-            "name": f"{workload}-6d5f7c8b9-{digest[:5]}",
+            "name": pod_name(number),
             "generateName": f"{workload}-6d5f7c8b9-",
             "namespace": namespace,
-            "uid": f"{digest}-0000-4000-8000-{number:012d}",
+            "uid": pod_uid(number),
             "resourceVersion": str(1_000_000 + version),
             "creationTimestamp": stamp(START - 86_400),
             "labels": labels,
@@ -107,7 +120,7 @@ def pod(
         },
         "spec": {
             "containers": [container],
-            "nodeName": f"node-{number % nodes}",
+            "nodeName": f"node-{number % NODES}",
             "restartPolicy": "Always",
             "serviceAccountName": "default",
             "schedulerName": "default-scheduler",
@@ -144,7 +157,7 @@ def pod(
     }
 
 
-def event(number: int, at: float, rng: random.Random, nodes: int = 50) -> dict[str, Any]:
+def event(number: int, at: float, rng: random.Random) -> dict[str, Any]:
     """One core/v1 Event; one in five is a warning, as in a cluster with a few chronic troubles."""
     workload = f"app-{number % 200}"
     namespace = f"team-{number % 20}"
@@ -182,26 +195,26 @@ def event(number: int, at: float, rng: random.Random, nodes: int = 50) -> dict[s
         "involvedObject": {
             "kind": "Pod",
             "namespace": namespace,
-            "name": f"{workload}-6d5f7c8b9-abcde",
-            "uid": f"pod-{number % 2000}",
+            "name": pod_name(number % PODS),
+            "uid": pod_uid(number % PODS),
             "apiVersion": "v1",
             "resourceVersion": "1",
             "fieldPath": "spec.containers{main}",
         },
         "reason": reason,
         "message": message,
-        "source": {"component": "kubelet", "host": f"node-{number % nodes}"},
+        "source": {"component": "kubelet", "host": f"node-{number % NODES}"},
         "firstTimestamp": stamp(at),
         "lastTimestamp": stamp(at),
         "count": 1 + (number % 3 if warning else 0),
         "type": "Warning" if warning else "Normal",
         "eventTime": None,
         "reportingComponent": "kubelet",
-        "reportingInstance": f"node-{number % nodes}",
+        "reportingInstance": f"node-{number % NODES}",
     }
 
 
-def summary(node: int, at: float, rng: random.Random, containers: int = 10) -> dict[str, Any]:
+def summary(node: int, at: float, rng: random.Random, containers: int = SAMPLED) -> dict[str, Any]:
     """One kubelet /stats/summary document with `containers` pods on the node."""
     time = stamp(at)
     rise = (at - START) / 86_400
@@ -220,9 +233,9 @@ def summary(node: int, at: float, rng: random.Random, containers: int = 10) -> d
     pods = [
         {
             "podRef": {
-                "name": f"app-{(node * containers + i) % 200}-6d5f7c8b9-abcde",
-                "namespace": f"team-{i % 20}",
-                "uid": f"pod-{node}-{i}",
+                "name": pod_name(number),
+                "namespace": f"team-{number % 20}",
+                "uid": pod_uid(number),
             },
             "startTime": stamp(START - 86_400),
             "containers": [
@@ -234,7 +247,7 @@ def summary(node: int, at: float, rng: random.Random, containers: int = 10) -> d
                 }
             ],
         }
-        for i in range(containers)
+        for number in range(node, node + NODES * containers, NODES)
     ]
     return {
         "node": {
@@ -262,22 +275,30 @@ def line(at: float, resource: str, kind: str, obj: dict[str, Any], **more: str) 
     ).encode()
 
 
-def busy_cluster(lines: int, seed: int = 1, nodes: int = 50, pods: int = 2000) -> Iterator[bytes]:
-    """Yield `lines` tape lines: six in ten events, three pod updates, one node's summary.
+def busy_cluster(lines: int, seed: int = 1) -> Iterator[bytes]:
+    """Yield `lines` tape lines: the pods' list, then six in ten events, three pods, one summary.
 
-    Event time moves 20 ms a line (50 lines a second: a cluster of some 20,000 pods).
+    Event time moves 20 ms a line (50 lines a second: a cluster of some 20,000 pods). One pod
+    restarts every half minute, so that there is something to find.
     """
     rng = random.Random(seed)
+    listed = min(PODS, lines // 5)
+    restarts = 0
     for number in range(lines):
         at = START + number * 0.02
         share = rng.random()
-        if share < 0.6:
-            yield line(at, "events", "ADDED", event(number, at, rng, nodes))
+        if number < listed:
+            yield line(at, "pods", "LIST", pod(number, START))
+        elif number % 1500 == 0:
+            restarts += 1
+            yield line(at, "pods", "MODIFIED", pod(CRASHING, at, restarts=restarts, version=number))
+        elif share < 0.6:
+            yield line(at, "events", "ADDED", event(number, at, rng))
         elif share < 0.9:
-            which = rng.randrange(pods)
-            yield line(at, "pods", "MODIFIED", pod(which, at, version=number, nodes=nodes))
+            which = rng.randrange(CRASHING + 1, PODS)
+            yield line(at, "pods", "MODIFIED", pod(which, at, version=number))
         else:
-            which = rng.randrange(nodes)
+            which = rng.randrange(NODES)
             yield line(at, "summary", "SAMPLE", summary(which, at, rng), node=f"node-{which}")
 
 
