@@ -68,7 +68,10 @@ class ControlPlane:
         yield
         self._start_again(pid, command)
         async with self.admin() as admin:
-            await until(admin.ready)
+            try:
+                await until(admin.ready)
+            except AssertionError:
+                raise AssertionError(f"the API server does not return: {self._log()}") from None
 
     async def compact(self) -> None:
         """Let etcd forget all that was before now."""
@@ -79,6 +82,9 @@ class ControlPlane:
         lines = Path(self.folder, "pids").read_text().splitlines()
         (pid,) = [int(line.split()[0]) for line in lines if line.endswith(" kube-apiserver")]
         return pid, Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
+
+    def _log(self) -> str:
+        return Path(self.folder, "log", "kube-apiserver-again.log").read_text()[-2000:]
 
     def _start_again(self, pid: int, command: list[bytes]) -> None:
         with Path(self.folder, "log", "kube-apiserver-again.log").open("ab") as log:
