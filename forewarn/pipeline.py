@@ -20,12 +20,13 @@ from typing import Any, Final
 from alerting.delivery import DeliveryTask
 from alerting.task import AlertTask
 from alerting.wire import decode as decode_alerting
+from forewarn.buses import topics_of
 from forewarn.config import Config
 from ingest.intake import Intake
 from ingest.normalise import Normaliser
 from ingest.publish import Publisher
 from ingest.replay import Chunk
-from stream.bus import Bus, Subscription, TopicSpec
+from stream.bus import Bus, Subscription
 from stream.clock import Clock
 from stream.codec import decode, digest, outgoing
 from stream.operators import OPERATORS
@@ -40,7 +41,6 @@ from stream.topics import (
     NOTIFICATIONS,
     SUPPRESSED,
     TS,
-    specs,
 )
 
 APP: Final = "work"
@@ -99,7 +99,7 @@ class Pipeline:
             The store belongs to another configuration, such as another number of partitions.
         """
         partitions = config.partitions
-        await bus.ensure(_specs(config))
+        await bus.ensure(topics_of(config))
         sources = [f"{topic}/{part}" for topic in INPUTS for part in range(partitions)]
         policy = config.alerting.policy()
         async with AsyncExitStack() as stack:
@@ -192,8 +192,3 @@ def intake(config: Config) -> Intake:
     """Return a fresh intake for a source of facts."""
     publisher = Publisher(config.partitions, tick_seconds=config.tick_seconds)
     return Intake(Normaliser(), publisher)
-
-
-def _specs(config: Config) -> list[TopicSpec]:
-    keep = config.store.retention.by_topic()
-    return [spec._replace(retention=keep[spec.name]) for spec in specs(config.partitions)]

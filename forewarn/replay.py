@@ -8,7 +8,7 @@ process unless asked to (`--send`). Left to others: playing (`forewarn.play`), w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from rich.text import Text
 
 from alerting.alert import Notification
 from alerting.escape import clean
+from forewarn.buses import SYNCHRONOUS
 from forewarn.config import Config
 from forewarn.pipeline import Pipeline
 from forewarn.play import Run, play
@@ -35,12 +36,10 @@ from forewarn.report import Report, build
 from forewarn.summary import moment
 from stream.clock import Clock
 from stream.embedded import EmbeddedBus
-from stream.embedded_store import Synchronous
 from stream.runtime import Pace
 
 _LINE_EVERY: Final = 10.0  # seconds between two progress lines where there is no terminal
 _MARKS: Final = {"firing": "●", "resolved": "○", "update": "◐", "repeat": "●", "digest": "≡"}
-_SYNCHRONOUS: Final[Mapping[str, Synchronous]] = {"full": "FULL", "normal": "NORMAL"}
 # A replay commits in bulk: nobody waits for its conclusions, and a kill costs a second of work.
 REPLAY_PACE: Final = Pace(commit_seconds=5.0, commit_records=50_000)
 
@@ -64,7 +63,7 @@ async def replay(
     Corrupt
         The store is damaged or was written with other settings.
     """
-    async with EmbeddedBus.open(store, synchronous=_SYNCHRONOUS[config.store.synchronous]) as bus:
+    async with EmbeddedBus.open(store, synchronous=SYNCHRONOUS[config.store.synchronous]) as bus:
         with _progress(console, clock) as (advance, say):
             pace = REPLAY_PACE if speed is None else None
             async with Pipeline.open(
