@@ -144,7 +144,10 @@ def near(
 
 
 def suspects(
-    alerts: Sequence[Alert], facts: Iterable[Finding], node_alerts: Iterable[Alert]
+    alerts: Sequence[Alert],
+    facts: Iterable[Finding],
+    node_alerts: Iterable[Alert],
+    lead: Alert | None = None,
 ) -> tuple[Cause, ...]:
     """Return the suspected causes, likeliest first, *unknown* among them; odds add up to 1.
 
@@ -156,6 +159,8 @@ def suspects(
         Evidence about the alerts' objects and nodes, as `near` returns it.
     node_alerts
         Firing alerts about nodes that the alerts name.
+    lead
+        The alert that the incident is named after: never its own cause.
     """
     began = min(alert.starts_at for alert in alerts)
     own_nodes = {alert.object.name for alert in alerts if alert.object.kind == "Node"}
@@ -182,7 +187,7 @@ def suspects(
                 suspect("node", weight, alert.summary, alert.starts_at, alert.fingerprint)
     for alert in alerts:
         kind, weight, explained = OWN_ALERTS.get(alert.rule, ("", 0.0, frozenset()))
-        if rules & explained:
+        if rules & explained and alert is not lead:
             suspect(kind, weight, alert.summary, alert.starts_at, alert.fingerprint)
         if reason := _REASONS.get(alert.labels.get("reason", "")):
             word = alert.labels["reason"]

@@ -16,6 +16,9 @@ from alerting.alert import Alert, Reason
 from alerting.route import Leaf
 from stream.records import Severity
 
+# Seconds after which what goes on unchanged is said again: what is critical once in a shift,
+# a warning once a day; what is only for information is said once.
+REPEAT: Final = {Severity.INFO: math.inf, Severity.WARNING: 86_400.0, Severity.CRITICAL: 28_800.0}
 RANK: Final = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
@@ -40,17 +43,22 @@ def highest(alerts: Sequence[Alert]) -> Severity:
     return max((alert.severity for alert in alerts), key=RANK.__getitem__)
 
 
+def repeat_after(leaf: Leaf, severity: Severity) -> float:
+    """Return the seconds after which the same is said again: the route's, or the severity's."""
+    return REPEAT[severity] if leaf.repeat_interval is None else leaf.repeat_interval
+
+
 def decide(told: Told | None, firing: Sequence[Alert], leaf: Leaf, now: float) -> Decision:
     """Decide whether a receiver hears of alerts that fire.
 
     A higher severity is said at once; more alerts once `group_interval` has passed; the same again
-    after `repeat_interval`.
+    after `repeat_after`.
     """
     if told is None:
         return Decision(True, Reason.FIRST_NOTIFICATION)
     if RANK[highest(firing)] > RANK[told.severity]:
         return Decision(True, Reason.SEVERITY_RAISED)
-    repeat_at = told.at + leaf.repeat_interval
+    repeat_at = told.at + repeat_after(leaf, highest(firing))
     if any(alert.fingerprint not in told.fingerprints for alert in firing):
         news_at = told.at + leaf.group_interval
         if now >= news_at:

@@ -238,7 +238,7 @@ class DeliveryTask:
                 notification, title=f"{notification.title} {REPEAT}"
             )
         if self._dry:
-            _log.info("rendered=%s channel=%s", notification.id, channel.name)
+            _log.debug("rendered=%s channel=%s", notification.id, channel.name)
             channel.render(notification)
             await self._settle(job, Outcome.RENDERED, 0, "")
             return
@@ -301,7 +301,7 @@ class DeliveryTask:
         await self._write(entry, ledger.outgoing(entry, self._partitions))
         job.settled = True
         self.outcomes[entry.channel, outcome.value] += 1
-        level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
+        level = logging.ERROR if outcome is Outcome.FAILED else logging.DEBUG
         _log.log(
             level,
             "notification=%s channel=%s outcome=%s attempts=%d error=%r",

@@ -59,7 +59,10 @@ class GroupConfig(BaseModel):
     )
     group_wait: Duration = Field(default=30.0, description="Before the first message. Default 30s.")
     group_interval: Duration = Field(default=300.0, description="Between news of an incident: 5m.")
-    repeat_interval: Duration = Field(default=4 * 3600.0, description="Say it again. Default 4h.")
+    repeat_interval: Duration | None = Field(
+        default=None,
+        description="Say again what goes on. Without it: critical 8h, warning 24h, info never.",
+    )
     resolve_wait: Duration = Field(
         default=120.0, description="All alerts over for this long: it is over. Default 2m."
     )

@@ -18,7 +18,7 @@ import msgspec
 from alerting import budget, causes, group, suppression, text
 from alerting.alert import Alert, Incident, Notification, Reason, State
 from alerting.cluster import DIGEST, STORY, Index, Memory
-from alerting.dedup import RANK, tell
+from alerting.dedup import RANK, repeat_after, tell
 from alerting.group import Story
 from alerting.pipeline import Offer, Policy, View, decide
 from alerting.route import Leaf, leaves
@@ -154,7 +154,7 @@ class Outbox:
         facts = causes.near(alerts, seen.values(), story.incident.opened_at)
         story.facts = facts[-causes.KEPT :]  # they stay with it, however long it lasts
         nodes = dict.fromkeys(node for alert in alerts for node in causes.nodes_of(alert))
-        found = causes.suspects(alerts, facts, self._index.firing_on(nodes))
+        found = causes.suspects(alerts, facts, self._index.firing_on(nodes), group.leading(alerts))
         before = story.incident.cause
         cause = causes.likeliest(found)
         story.incident = group.view(story.incident, alerts[:_SHOWN], found, cause)
@@ -216,7 +216,7 @@ class Outbox:
             if not window.held:
                 self._memory.plan(budget.due(window, view.receiver.limit), DIGEST, receiver)
             budget.hold(window, story.incident.id)
-            return now + leaf.repeat_interval
+            return now + repeat_after(leaf, story.incident.severity)
         kind = _KINDS.get(offer.reason, "update")
         incident = story.incident = msgspec.structs.replace(
             group.with_entry(story.incident, "notified", now, f"{receiver}: {offer.reason.value}"),
@@ -224,7 +224,7 @@ class Outbox:
         )
         lines = text.body(incident, offer.firing, kind, now)
         key = f"{kind}|{incident.notifications}"
-        title = text.title(incident, kind)
+        title = text.title(incident, kind, now)
         self._send(
             receiver,
             incident.id,
@@ -237,7 +237,7 @@ class Outbox:
             key,
             now,
         )
-        return min(offer.again_at, now + leaf.repeat_interval)
+        return min(offer.again_at, now + repeat_after(leaf, incident.severity))
 
     def _resolve(self, story: Story, alerts: list[Alert], now: float) -> None:
         over_at = now if story.over_at is None else story.over_at
@@ -298,7 +298,7 @@ class Outbox:
                 incidents=incidents,
             )
         )
-        _log.info(
+        _log.debug(
             "notification=%s incident=%s receiver=%s kind=%s reason=%s",
             name,
             incident,

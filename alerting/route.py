@@ -41,7 +41,9 @@ class RouteConfig(BaseModel):
         default=None, description="Wait before the first message: 30s."
     )
     group_interval: Duration | None = Field(default=None, description="Wait before news of it: 5m.")
-    repeat_interval: Duration | None = Field(default=None, description="Say it again after: 4h.")
+    repeat_interval: Duration | None = Field(
+        default=None, description="Say it again after; as in grouping where there is none."
+    )
     mute_times: tuple[str, ...] = Field(
         default=(), description="Time intervals in which it is silent."
     )
@@ -57,7 +59,7 @@ class Leaf(NamedTuple):
     receivers: tuple[str, ...]
     group_wait: float
     group_interval: float
-    repeat_interval: float
+    repeat_interval: float | None  # None: by severity
     mute_times: tuple[str, ...]
     active_times: tuple[str, ...]
 
@@ -80,7 +82,7 @@ def resolve(config: RouteConfig, above: Leaf) -> Node:
         config.receivers or above.receivers,
         first(config.group_wait, above.group_wait),
         first(config.group_interval, above.group_interval),
-        first(config.repeat_interval, above.repeat_interval),
+        above.repeat_interval if config.repeat_interval is None else config.repeat_interval,
         config.mute_times or above.mute_times,
         config.active_times or above.active_times,
     )

@@ -49,13 +49,30 @@ def time_left(alert: Alert, now: float) -> str:
     return f"in about {words(left)}{spread}, {clock(alert.expected_at)}"
 
 
-def title(incident: Incident, kind: str) -> str:
-    """Return one line."""
+def lead_of(incident: Incident) -> Alert:
+    """Return the alert that the incident is named after; it has one at least."""
+    return next(
+        (a for a in incident.alerts if a.object == incident.object and a.rule == incident.rule),
+        incident.alerts[0],
+    )
+
+
+def title(incident: Incident, kind: str, now: float) -> str:
+    """Return one line; of what is foreseen, with the time left at `now`."""
     severity = incident.severity.value.capitalize()
     word = {"resolved": "Resolved", "repeat": f"Still {incident.severity.value}"}.get(
         kind, severity
     )
-    return _line(f"{word}: {_said(incident)}")
+    return _line(f"{word}: {_said(incident)}{_soon(incident, kind, now)}")
+
+
+def _soon(incident: Incident, kind: str, now: float) -> str:
+    """Return the time left, where the incident is named after a prediction that is still open."""
+    lead = lead_of(incident)
+    if kind == "resolved" or lead.expected_at is None:
+        return ""
+    left = lead.expected_at - now
+    return f" in about {words(left)}" if left > 0 else " any moment"
 
 
 def _said(of: Alert | Incident) -> str:
@@ -142,10 +159,7 @@ def _evidence(parts: Sequence[Part]) -> list[str]:
 def _resolved(incident: Incident) -> list[str]:
     assert incident.resolved_at is not None
     began = min(alert.starts_at for alert in incident.alerts)
-    lead = next(
-        (a for a in incident.alerts if a.object == incident.object and a.rule == incident.rule),
-        incident.alerts[0],
-    )
+    lead = lead_of(incident)
     lasted = words(incident.resolved_at - began)
     lines = [
         f"What: {_line(incident.summary)} ({incident.rule})",

@@ -87,13 +87,20 @@ def _incidents(report: Report) -> RenderableType:
         table.add_row(
             moment(incident.opened_at),
             _lasted(incident),
-            Text(incident.summary, style=_COLOURS.get(incident.severity, "")),
+            _what(incident),
             Text(incident.cause),
         )
     rest = len(report.incidents) - _MOST_INCIDENTS
     if rest > 0:
         return Group(table, Text(f"… and {rest} more (--report FILE has them all)", style="dim"))
     return table
+
+
+def _what(incident: IncidentLine) -> Text:
+    text = Text(incident.summary, style=_COLOURS.get(incident.severity, ""))
+    if incident.resolved_at is None and incident.expected_at is not None:
+        text.append(f", expected {moment(incident.expected_at)}")
+    return text
 
 
 def _lasted(incident: IncidentLine) -> str:

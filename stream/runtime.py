@@ -216,7 +216,11 @@ class Task:
             pages.update(changelog_keys(operator, changed))
         manifest = memory.manifest
         framed = [part for key in sorted(pages.keys() - memory.stale) for part in (key, pages[key])]
-        return digest([*framed, pack((sorted(manifest.offsets.items()), manifest.progress))])
+        progress = [
+            (topic, sorted(known.ticks.items()), known.held)
+            for topic, known in sorted(manifest.progress.items())
+        ]  # which topic was read first after a restart decides nothing
+        return digest([*framed, pack((sorted(manifest.offsets.items()), progress))])
 
     # ---- restore ------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ def say(
     """Return the finding about a group; `critical` is the score from which it is."""
     reasons = sorted(group.reasons, key=lambda reason: (-group.reasons[reason], reason))
     others = len(group.subjects) - 1
-    also = f" and {others} others" if others > 0 else ""
+    also = f" and {others} other{'s' if others > 1 else ''}" if others > 0 else ""
     over = "" if state == "firing" else ": silent again"
     severity = Severity.CRITICAL if group.score >= critical else Severity.WARNING
     because = tuple(

@@ -56,7 +56,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def summary(sample: Sample, said: Said) -> str:
-    """Return the finding's one line."""
+    """Return the finding's one line; when that will be is `expected_at`, which goes on counting."""
     place = place_of(sample)
     left = said.left[1]
     if left == 0:
@@ -64,7 +64,7 @@ def summary(sample: Sample, said: Said) -> str:
     if not math.isfinite(left):
         return f"{place}: no exhaustion is foreseen any more"
     what = "reaches its limit" if sample.kind is CONTAINER else "runs full"
-    return f"{place} {what} in about {span(left)}"
+    return f"{place} {what}"
 
 
 def reasons(sample: Sample, said: Said) -> tuple[Part, ...]:

@@ -162,7 +162,7 @@ class Nodes:
                 return  # a node that was never known
             if node is not None:
                 self._end_all(node, "replaced by a node of the same name", out)
-                out.append(self._evidence("node-replaced", node, f"node {node.name} is a new node"))
+                out.append(self._evidence("node-replaced", node, f"Node {node.name} is a new node"))
             node = _Node(
                 record.cluster,
                 record.node,
@@ -189,12 +189,12 @@ class Nodes:
         if (record.unschedulable, leaving) != (node.unschedulable, node.leaving):
             if (record.unschedulable and not node.unschedulable) or (leaving and not node.leaving):
                 how = "marked for removal by an autoscaler" if leaving else "cordoned"
-                out.append(self._evidence("drain", node, f"node {node.name} {how}", action=how))
+                out.append(self._evidence("drain", node, f"Node {node.name} {how}", action=how))
             elif not record.unschedulable and not leaving and not record.deleted:
-                text = f"node {node.name} takes pods again"
+                text = f"Node {node.name} takes pods again"
                 out.append(self._evidence("drain", node, text, action="uncordoned"))
         if record.boot_id and node.boot_id and record.boot_id != node.boot_id:
-            text = f"node {node.name} has rebooted"
+            text = f"Node {node.name} has rebooted"
             out.append(self._evidence("node-reboot", node, text, boot_id=record.boot_id))
 
     def _take_over(self, node: _Node, record: NodeRecord) -> None:
@@ -234,7 +234,7 @@ class Nodes:
         self._end_all(node, "deleted", out)
         node.deleted = True
         if expected or self._settings.deleted_hold is None:
-            text = f"node {node.name} deleted"
+            text = f"Node {node.name} deleted"
             out.append(self._evidence("node-deleted", node, text, drained=str(expected).lower()))
             return
         episode.happened(node.episodes, "node-deleted", node.at)
@@ -370,23 +370,23 @@ def _words(node: _Node, rule: str, since: float, now: float) -> _Words:
             labels = {"alertname": "KubeNodeNotReady", "reason": node.reason}
             if node.unschedulable:
                 labels["cordoned"] = "true"
-            return severity, f"node {node.name} is not ready", because, labels
+            return severity, f"Node {node.name} is not ready", because, labels
         case "node-pressure":
             which = ", ".join(node.pressures)
             labels = {"alertname": "KubeNodePressure", "reason": which}
             part = Part("pressure", which, f"{which} is True")
-            return Severity.WARNING, f"node {node.name} has {which}", (part, lasted), labels
+            return Severity.WARNING, f"Node {node.name} has {which}", (part, lasted), labels
         case "node-taint":
             which = ", ".join(node.taints)
             part = Part("taints", which, f"newly tainted {which}")
-            text = f"node {node.name} keeps pods away: {which}"
+            text = f"Node {node.name} keeps pods away: {which}"
             return Severity.INFO, text, (part, lasted), {"reason": "Tainted"}
         case "node-ready-flapping":
             count = len(node.transitions)
             part = Part("transitions", float(count), f"Ready changed {count} times lately")
             labels = {"alertname": "KubeNodeReadinessFlapping"}
-            return Severity.WARNING, f"node {node.name} comes and goes", (part,), labels
+            return Severity.WARNING, f"Node {node.name} comes and goes", (part,), labels
         case _:
             part = Part("drained", "false", "it was ready and took pods until it was deleted")
-            text = f"node {node.name} deleted without a drain"
+            text = f"Node {node.name} deleted without a drain"
             return Severity.WARNING, text, (part,), {"drained": "false"}

@@ -232,13 +232,41 @@ def test_outside_of_its_active_times_a_route_is_quiet() -> None:
 
 
 def test_what_goes_on_is_said_again_after_the_repeat_interval() -> None:
-    story = Story()
+    story = Story(grouping={"repeat_interval": "4h"})
     story.at(0).firing("restart-burst", CHECKOUT)
     story.at(30).firing("restart-burst", CHECKOUT)
     story.at(9 * 60).quiet()
     reasons = [n.reason for n in story.between(0, 540).notified()]
     assert reasons == ["first-notification", "repeat-interval", "repeat-interval"]
     assert story.between(0, 540).suppressed("already-notified")
+
+
+def test_without_an_interval_severity_says_how_often_it_is_said_again() -> None:
+    for severity, times in ((Severity.INFO, 1), (Severity.WARNING, 2), (Severity.CRITICAL, 4)):
+        story = Story()
+        story.at(0).firing("restart-burst", CHECKOUT, severity=severity)
+        story.at(26 * 60).quiet()
+        assert len(story.between(0, 26 * 60).notified()) == times, severity
+
+
+def test_an_incident_never_names_itself_as_its_cause() -> None:
+    story = Story()
+    story.at(0).firing("container-memory-exhaustion", CHECKOUT, expected_in=180)
+    story.at(10).firing("oom-kill", CHECKOUT)
+    story.at(20).quiet()
+    (incident,) = story.incidents()
+    assert incident.rule == "container-memory-exhaustion"
+    assert incident.cause is None
+
+
+def test_the_title_says_the_time_that_is_left_when_it_is_sent() -> None:
+    story = Story(grouping={"repeat_interval": "1h"})
+    story.at(0).firing("container-memory-exhaustion", CHECKOUT, expected_in=150)
+    story.at(200).quiet()
+    titles = [n.title for n in story.between(0, 200).notified()]
+    assert titles[0].endswith("in about 2 h 30 min")
+    assert titles[1].endswith("in about 1 h 30 min")
+    assert titles[3].endswith("any moment")
 
 
 def test_a_raised_severity_is_said_at_once_and_more_alerts_after_the_interval() -> None:
