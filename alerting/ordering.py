@@ -30,7 +30,7 @@ SILENT_AFTER: Final = 300.0  # seconds of event time
 SILENT_TURNS: Final = 20  # a turn is what one source says in a row: about a commit of its task
 
 
-class Held(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Held(msgspec.Struct, gc=False, frozen=True, array_like=True, order=True):
     """A finding that waits, in the order of its release."""
 
     at: float

@@ -22,7 +22,7 @@ GRACE: Final = 600.0  # seconds; Events about a killed pod are batched by the ku
 CAPACITY: Final = 200_000  # pods; some 300 MB with two containers each, twice the largest clusters
 
 
-class PodSeen(msgspec.Struct):
+class PodSeen(msgspec.Struct, gc=False):
     """What is remembered of a pod."""
 
     uid: str

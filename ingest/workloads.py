@@ -64,7 +64,7 @@ class Workload(Raw):
     status: RolloutStatus = msgspec.field(default_factory=RolloutStatus)
 
 
-class _Known(msgspec.Struct):
+class _Known(msgspec.Struct, gc=False):
     """A workload at its last fact."""
 
     spec: bytes

@@ -24,7 +24,7 @@ import msgspec
 from stream.records import Conclusion, Finding, Input, Progress, Tick
 
 
-class Held(msgspec.Struct, frozen=True, array_like=True):
+class Held(msgspec.Struct, gc=False, frozen=True, array_like=True):
     """A finding that waits for the next tick."""
 
     at: float

@@ -31,7 +31,7 @@ _RESET: Final = 600.0  # seconds of running after which the kubelet forgets the 
 _GAPS: Final = 5  # newest distances between restarts that say how fast a loop turns
 
 
-class Hit(msgspec.Struct, array_like=True):
+class Hit(msgspec.Struct, gc=False, array_like=True):
     """One restart that counts."""
 
     at: float

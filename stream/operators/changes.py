@@ -63,7 +63,7 @@ _PARTS: Final = 12  # operations that one finding spells out
 _LONGEST: Final = 160  # characters of one value
 
 
-class _Workload(msgspec.Struct, array_like=True):
+class _Workload(msgspec.Struct, gc=False, array_like=True):
     """What is known of one workload."""
 
     cluster: str

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 
-class Episode(msgspec.Struct, array_like=True):
+class Episode(msgspec.Struct, gc=False, array_like=True):
     """How far one condition of one object has come."""
 
     since: float  # event time at which it began

@@ -28,7 +28,7 @@ _SUBJECTS: Final = 500
 _TEMPLATES: Final = 3  # messages that a group quotes
 
 
-class Line(msgspec.Struct, array_like=True):
+class Line(msgspec.Struct, gc=False, array_like=True):
     """What one key has said since it was last looked at."""
 
     cluster: str
@@ -44,7 +44,7 @@ class Line(msgspec.Struct, array_like=True):
     objects: list[str] = []
 
 
-class Group(msgspec.Struct, array_like=True):
+class Group(msgspec.Struct, gc=False, array_like=True):
     """One trouble, as far as events tell."""
 
     number: int

@@ -80,7 +80,7 @@ _BROAD: Final = 0.45  # return period of the cluster's breadth from which famili
 _PENDING, _GROUP, _ACCOUNT = "pending", "group/", "account"
 
 
-class _Seen(msgspec.Struct, array_like=True):
+class _Seen(msgspec.Struct, gc=False, array_like=True):
     """An Event object's newest count."""
 
     count: int

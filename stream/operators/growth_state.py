@@ -88,7 +88,7 @@ class Share(NamedTuple):
             array[rows] = fresh[name][0]
 
 
-class Standing(msgspec.Struct, array_like=True):
+class Standing(msgspec.Struct, gc=False, array_like=True):
     """A series whose finding is firing."""
 
     rule: str

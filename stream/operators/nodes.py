@@ -70,7 +70,7 @@ _TRANSITIONS_KEPT: Final = 32
 _YOUNG: Final = 10 * _MINUTE  # seconds; taints of a node's first minutes are its pool's design
 
 
-class _Node(msgspec.Struct, array_like=True):
+class _Node(msgspec.Struct, gc=False, array_like=True):
     """What is known of one node."""
 
     cluster: str

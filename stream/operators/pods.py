@@ -48,7 +48,7 @@ class Restart(NamedTuple):
         return self.exit_code == 0 and not self.oom
 
 
-class Pod(msgspec.Struct, array_like=True):
+class Pod(msgspec.Struct, gc=False, array_like=True):
     """What is remembered of one pod."""
 
     name: str

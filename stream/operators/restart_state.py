@@ -31,7 +31,7 @@ _HISTORY: Final = 60.0  # seconds until a list is surely read and what it shows 
 _HABIT: Final = 6  # start-up restarts that can be a habit; a pod that needs more was in trouble
 
 
-class Workload(msgspec.Struct, array_like=True):
+class Workload(msgspec.Struct, gc=False, array_like=True):
     """What is known of one workload."""
 
     cluster: str
