@@ -8,9 +8,13 @@ instead, so nothing is skipped silently where it matters.
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.stream import influx_server
+from tests.stream.influx_server import InfluxServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,3 +55,33 @@ def chromium() -> str:
         missing("Chromium", "run `make components`")
     assert path is not None
     return path
+
+
+def _influxdb(major: int, folder: Path) -> Iterator[InfluxServer]:
+    path = influx_server.binary(major)
+    if path is None:
+        missing(f"InfluxDB {influx_server.VERSIONS[major]}", "run `make components`")
+    assert path is not None
+    server = InfluxServer(major, path, folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def influxdb_1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
+    """A running InfluxDB 1.8, shared: take a measurement or a database of your own."""
+    yield from _influxdb(1, tmp_path_factory.mktemp("influxdb1"))
+
+
+@pytest.fixture(scope="session")
+def influxdb_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
+    """A running InfluxDB 2.7, shared likewise."""
+    yield from _influxdb(2, tmp_path_factory.mktemp("influxdb2"))
+
+
+@pytest.fixture(params=["influxdb_1", "influxdb_2"])
+def influxdb(request: pytest.FixtureRequest) -> InfluxServer:
+    """Each real InfluxDB in turn."""
+    server: InfluxServer = request.getfixturevalue(request.param)
+    return server
