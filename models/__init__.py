@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from models.anomaly import AnomalyBank
 from models.base import Bank
 from models.events import EventBank
 from models.growth import GrowthBank
@@ -16,6 +17,7 @@ from models.restarts import RestartBank
 from models.share import ShareBank
 
 BANKS: Final[Mapping[str, Callable[[int], Bank]]] = {
+    "anomaly": AnomalyBank,
     "growth": GrowthBank,
     "events": EventBank,
     "restarts": RestartBank,

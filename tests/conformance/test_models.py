@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models import BANKS
+from models.anomaly import AnomalyBank
 from models.base import Bank
 from models.events import EventBank
 from models.growth import GrowthBank
@@ -63,6 +64,14 @@ def _growth_answers(bank: GrowthBank, rows: Array) -> list[Array]:
     return [np.array(array[rows]) for _, array in sorted(bank.arrays().items())]
 
 
+def _anomaly_step(rng: np.random.Generator, at: float) -> Columns:
+    return np.full(ROWS, at), rng.normal(50.0, 5.0, ROWS)
+
+
+def _anomaly_answers(bank: AnomalyBank, rows: Array) -> list[Array]:
+    return [np.array(array[rows]) for _, array in sorted(bank.arrays().items())]
+
+
 # bank → a step's columns, how it learns them, all that it answers
 ADAPTERS: dict[
     str,
@@ -72,6 +81,7 @@ ADAPTERS: dict[
         Callable[..., list[Array]],
     ],
 ] = {
+    "anomaly": (_anomaly_step, AnomalyBank.learn_many, _anomaly_answers),
     "restarts": (_restart_step, RestartBank.learn_many, _restart_answers),
     "share": (_share_step, ShareBank.learn_many, _share_answers),
     "events": (_event_step, EventBank.learn_many, _event_answers),
