@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from models.calibration import CalibrationBank, Table
-from models.crossing import look
+from models.forecast import foresee
 from models.growth import SLOT, GrowthBank
 
 DESIGN_SEEDS = (11, 12, 13)
@@ -272,9 +272,8 @@ def run(world: Fleet, table: Table) -> Run:
         closed = live[bank.learn_many(live, np.full(live.size, at), world.seen[live, step])]
         if not closed.size:
             continue
-        outlook = look(bank.arrays(), closed, world.limits[closed], world.declared[closed])
-        slot = bank.arrays()["slot"][closed] - 1
-        odds = memory.follow(closed, slot, outlook, table)
+        limits, declared = world.limits[closed], world.declared[closed]
+        _, odds = foresee(bank, memory, table, closed, limits, declared)
         if int(at // SLOT) % 48 == 0:
             table.fold()
         place = int((at - START) // SLOT) - 1

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from forewarn.commands.backtest import backtest
 from forewarn.commands.check_config import check_config
 from forewarn.commands.demo import demo
 from forewarn.commands.replay import replay
@@ -20,6 +21,7 @@ COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
     {
         "replay": replay,
         "demo": demo,
+        "backtest": backtest,
         "check-config": check_config,
         "version": version,
     }

@@ -36,6 +36,7 @@ from stream.columns import Columns
 from stream.operators.agenda import Agenda
 from stream.operators.base import Output
 from stream.operators.event_groups import SETTLE, Group, Line
+from stream.operators.event_witness import Nobody, Witness
 from stream.operators.event_words import ENTRIES, say, say_account
 from stream.operators.shelf import Shelf
 from stream.records import EventInput, EventRecord
@@ -69,7 +70,7 @@ class EventSettings:
 _NEGATIVE: Final = re.compile(
     r"Not|Fail|BackOff|Evict|OOM|Pressure|Unhealthy|Restart|Preempt|Error|Reject|Denied|Exceeded"
 )
-_GRID: Final = 30.0  # seconds between two times at which keys are judged
+GRID: Final = 30.0  # seconds between two times at which keys are judged
 _JUMP: Final = 60.0  # events that one line stands for at most
 _LIVES: Final = 2 * _HOUR  # seconds that an Event's count is remembered; its own life is one hour
 _TOLD: Final = 0.2  # weight with which a subject that is spoken of is learned
@@ -94,8 +95,9 @@ class Events:
     name: Final = "events"
     topic: Final = EVENTS
 
-    def __init__(self, settings: EventSettings) -> None:
+    def __init__(self, settings: EventSettings, witness: Witness | None = None) -> None:
         self._settings = settings
+        self._witness: Witness = witness or Nobody()
         self._seen: Shelf[_Seen] = Shelf("seen", _Seen)
         self._lines: Shelf[Line] = Shelf("lines", Line, pages=1)
         self._groups: Shelf[Group] = Shelf("groups", Group, pages=16)
@@ -103,7 +105,7 @@ class Events:
         self._keys = Columns("keys")
         self._bank = EventBank()
         self._flows = PagedBank("flows", self._bank)
-        self._agenda = Agenda(_GRID)
+        self._agenda = Agenda(GRID)
         self._progress_or_none = _Classes()
         self._now = -math.inf
         self._next = 0  # number of the next group
@@ -127,6 +129,7 @@ class Events:
             account["lines"] += 1
             if record.type == "Normal" and (kind := classes[record.reason]) is not None:
                 account["normal"] += 1
+                self._witness.dismissed("normal")
                 if kind and self._of_subject:
                     self._clear(record, kind)
                 continue
@@ -167,11 +170,11 @@ class Events:
                 or record.resource_version == seen.version
                 or (record.count < seen.count)
             ):
-                account["duplicate"] += 1
+                self._dismiss_duplicate(account)
                 return
             hidden = min(max(record.count - seen.count, 1), int(_JUMP))
         elif record.deleted or record.at < self._began[record.cluster] - _LIVES:
-            account["duplicate"] += 1
+            self._dismiss_duplicate(account)
             return
         self._seen.put(record.uid, _Seen(record.count, record.resource_version, self._now))
         account["events"] += hidden
@@ -199,8 +202,13 @@ class Events:
         if name not in line.objects and len(line.objects) < _OBJECTS:
             line.objects.append(name)
         self._lines.put(key, line)
+        self._witness.counted(key)
         if _PENDING not in self._due:
             self._wake(_PENDING, self._now)
+
+    def _dismiss_duplicate(self, account: dict[str, int]) -> None:
+        account["duplicate"] += 1
+        self._witness.dismissed("duplicate")
 
     def _clear(self, record: EventRecord, families: frozenset[str]) -> None:
         """Note progress of an object that a group may call failing."""
@@ -309,6 +317,9 @@ class Events:
                 group = None
             if group is None:
                 account["usual"] += 1
+                learning = watched < self._settings.warm_up
+                key = f"{line.subject}|{line.reason}"
+                self._witness.usual(key, "learning" if learning else "usual", at)
                 return
         else:
             account["candidates"] += 1
@@ -322,6 +333,7 @@ class Events:
                 self._next += 1
             grown = group.weigh(line, found, at)
         group.take(line, at)
+        self._witness.placed(f"{line.subject}|{line.reason}", group, at, stranger=grown)
         self._of_subject.setdefault(line.subject, {})[group.number] = None
         key = f"{_GROUP}{group.number:012d}"
         settled = at >= group.opened_at + SETTLE[0]
@@ -340,6 +352,7 @@ class Events:
                 out.append(say(group, "resolved", self._now, [], settings.critical))
             elif not group.folded:
                 account["below"] += 1
+            self._witness.ended(group, at)
             self._close(key, group)
             return
         evidence = group.evidence
@@ -348,20 +361,24 @@ class Events:
         enough = settings.threshold is not None and group.score >= settings.threshold
         high = enough and evidence.lasting
         if high and not group.firing and not group.folded:
-            if self._belongs_to_told(group, at):
+            into = self._told_like(group)
+            if into is not None:
                 group.folded = True
                 account["folded"] += 1
+                self._witness.folded(group, into, at)
             else:
                 group.firing = True
                 account["sent"] += 1
-                out.append(say(group, "firing", self._now, terms, settings.critical))
+                finding = say(group, "firing", self._now, terms, settings.critical)
+                out.append(finding)
+                self._witness.said(group, finding, at)
         group.due = self._agenda.put(
             key, min(group.next_look(at), group.last_at + settings.hold), now=at
         )
         self._groups.put(key, group)
 
-    def _belongs_to_told(self, group: Group, at: float) -> bool:
-        """Say whether another group that was said lately is the same trouble."""
+    def _told_like(self, group: Group) -> int | None:
+        """Return the number of a group that was said lately and is the same trouble."""
         for _, each in self._groups:
             if not each.firing or each.cluster != group.cluster or each.number == group.number:
                 continue
@@ -372,8 +389,8 @@ class Events:
             if (family and (place or group.fleet >= _BROAD)) or (
                 each.nodes.keys() & group.nodes.keys() and len(group.nodes) == 1
             ):
-                return True
-        return False
+                return each.number
+        return None
 
     def _close(self, key: str, group: Group) -> None:
         self._groups.drop(key)

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from models.base import Bank, Bools, Floats, Rows
 from models.calibration import OFF_36, CalibrationBank, Table
-from models.crossing import look
+from models.forecast import foresee
 from models.growth import SLOT, GrowthBank
 from stream.checkpoint import PagedBank, PagedValue
 from stream.columns import Columns, rounds
@@ -51,7 +51,7 @@ from stream.topics import NODE_METRICS
 
 __all__ = ["Growth", "GrowthSettings"]
 
-_MARK: Final = 600.0  # seconds of event time between two looks at what rows share
+MARK: Final = 600.0  # seconds of event time between two looks at what rows share
 _KEEP_PODS: Final = 86_400.0  # seconds that a container's row outlives its last sample
 _KEEP: Final = 7 * 86_400.0  # and any other's
 _RINGS: Final = ("half_hours", "two_hours")  # change twice an hour: pages of their own
@@ -103,7 +103,7 @@ class Growth:
         batch: list[tuple[NodeMetricsRecord, float]] = []
         for record in records:
             now = max(self._now, record.at)
-            if now // _MARK > self._now // _MARK and math.isfinite(self._now):
+            if now // MARK > self._now // MARK and math.isfinite(self._now):
                 self._learn(batch, out)
                 batch = []
                 self._mark(self._now, now, out)
@@ -184,11 +184,11 @@ class Growth:
         if not done.size:
             return
         of = rows[done]
-        slots = state["slot"][of]
-        outlook = look(state, of, limit[done], declared[done])
-        odds = self._memory.follow(of, slots - 1, outlook, self._table)
+        outlook, odds = foresee(
+            self._bank, self._memory, self._table, of, limit[done], declared[done]
+        )
         self._calibration.touch(of)
-        waited = at[done] - slots * SLOT
+        waited = at[done] - state["slot"][of] * SLOT
         for j, i in enumerate(done.tolist()):
             said = Said(outlook, odds, j, float(waited[j]))
             events.append(_Event(int(places[i]), int(rows[i]), said))

@@ -30,8 +30,10 @@ class Said(NamedTuple):
     @property
     def left(self) -> tuple[float, float, float]:
         """P10, P50, P90 of seconds left; inf where none is foreseen."""
-        low, middle, high = (float(hours) * 3600 for hours in self.odds.hours[self.row])
-        return max(0.0, low - self.waited), max(0.0, middle - self.waited), high
+        low, middle, high = (
+            max(0.0, float(hours) * 3600 - self.waited) for hours in self.odds.hours[self.row]
+        )
+        return low, middle, high
 
     @property
     def within(self) -> tuple[float, float]:

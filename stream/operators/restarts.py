@@ -43,7 +43,7 @@ from stream.topics import PODS
 
 __all__ = ["RestartSettings", "Restarts"]
 
-_GRID: Final = 15.0  # seconds between two times at which restarts are judged
+GRID: Final = 15.0  # seconds between two times at which restarts are judged
 _EVIDENCE: Final = 60.0  # seconds between two pieces of evidence of one workload
 _POINTS: Final = 300.0  # seconds that one point of the time-series store sums up
 _YOUNG: Final = 24 * 3600.0  # seconds that a release is worth naming
@@ -64,7 +64,7 @@ class Restarts:
         self._bank = RestartBank()
         self._rates = PagedBank("rates", self._bank)
         self._namespaces = Namespaces(settings)
-        self._agenda = Agenda(_GRID)
+        self._agenda = Agenda(GRID)
         self._now = -math.inf
         self._began: dict[str, float] = {}  # cluster → event time of its first record
         self._time = PagedValue(
@@ -408,7 +408,7 @@ class Restarts:
         if workload.burst_since is not None:
             last = workload.hits[-1].at if workload.hits else now
             quiet = burst.quiet_needed(workload.hits, self._settings.quiet)
-            times.append(max(last + quiet, now + _GRID))
+            times.append(max(last + quiet, now + GRID))
         times += [
             pod.deleted_at + self._settings.grace
             for pod in workload.pods.values()
