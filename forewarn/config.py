@@ -25,6 +25,7 @@ from forewarn.config_check import Shape, convert, explain
 from forewarn.config_environment import honour
 from forewarn.config_source import Path as Where
 from forewarn.config_source import Place, Problem, Source, parse
+from forewarn.influxdb import InfluxConfig
 from stream.errors import Rejected
 from stream.operators.settings import OperatorSettings
 from stream.topics import RETENTION
@@ -148,6 +149,8 @@ class Config(BaseModel):
     """When what is seen is worth a word: thresholds, windows and waits of each operator."""
     alerting: AlertingConfig = AlertingConfig()
     """What becomes of findings: rules, grouping, routes, receivers, silences."""
+    influxdb: InfluxConfig = InfluxConfig()
+    """History in InfluxDB, for Grafana; nothing is written without a `url`."""
 
 
 def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Config:

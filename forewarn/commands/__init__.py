@@ -13,7 +13,9 @@ from typing import Any, Final
 from forewarn.commands.backtest import backtest
 from forewarn.commands.check_config import check_config
 from forewarn.commands.demo import demo
+from forewarn.commands.influxdb import influxdb
 from forewarn.commands.replay import replay
+from forewarn.commands.sink import sink
 from forewarn.commands.version import version
 
 # By the name that is typed, in the order of the help.
@@ -23,6 +25,8 @@ COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
         "demo": demo,
         "backtest": backtest,
         "check-config": check_config,
+        "sink": sink,
+        "influxdb": influxdb,
         "version": version,
     }
 )

@@ -4,6 +4,7 @@ Leaves out what servers make of them (`tests/conformance/test_sinks.py`).
 """
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from stream.records import Finding, Forecast, ObjectRef, Part, Point, Severity
 from stream.sinks.encode import OTHER, Encoder, Refusal, Row, Unwritable
 from stream.sinks.points import of_finding, of_forecast
+from stream.sinks.reference import reference
 from stream.sinks.schema import SCHEMA, TAGS, Kind
 from tests.stream.fake_influx import parse
 
@@ -211,3 +213,7 @@ def test_every_kind_of_point_that_operators_make_is_in_the_schema() -> None:
     encoder = Encoder()
     encoder.numbers(point.measurement, point.tags, point.fields, point.at)
     assert not encoder.dropped
+
+
+def test_the_reference_is_the_schema(root: Path) -> None:
+    assert (root / "docs" / "reference" / "influxdb.md").read_text() == reference()
