@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kafka_broker import Broker, cached
 from tests.stream import influx_server
 from tests.stream.influx_server import InfluxServer
 
@@ -45,6 +46,26 @@ def kubelite() -> Path:
     if not binary.exists():
         missing("kubelite (a Kubernetes control plane)", "run `make components`")
     return binary
+
+
+@pytest.fixture(scope="session")
+def kafka_home() -> Path:
+    """Jars, template and class archive of a broker, as `make components` has cached them."""
+    if shutil.which("java") is None:
+        missing("Java", "run `make components`")
+    home = cached()
+    if not (home / "ready").exists():
+        missing("Kafka (a broker)", "run `make components`")
+    return home
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker that all tests of a session share; whoever kills brokers starts one of its own."""
+    broker = Broker(kafka_home, tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture(scope="session")

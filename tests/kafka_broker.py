@@ -1,0 +1,128 @@
+"""A real Kafka broker on loopback, for as long as a test needs it.
+
+It starts from a copy of a formatted folder and an archive of its classes (`deploy/kafka`), in some
+two seconds of CPU, and is up when it answers an ApiVersions request: a log line may be an old one.
+It keeps its ports and its data over `kill` and `start`.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+SOURCE: Final = Path(__file__).resolve().parent.parent / "deploy" / "kafka"
+_SECONDS: Final = 90.0  # a start takes 2 to 8 s on two busy cores
+_LOOK: Final = 0.05  # seconds between two looks
+
+
+def cached() -> Path:
+    """Where `deploy/kafka/ensure.sh` puts the broker; it need not be there."""
+    total = hashlib.sha256()
+    for name in ("ensure.sh", "pom.xml", "server.properties"):
+        total.update((SOURCE / name).read_bytes())
+    cache = Path(os.environ.get("FOREWARN_CACHE", Path.home() / ".cache" / "forewarn"))
+    return cache / f"kafka-{total.hexdigest()[:16]}"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+class Broker:
+    """One node. `extra` lines of configuration overrule those of deploy/kafka."""
+
+    def __init__(self, home: Path, folder: Path, extra: str = "") -> None:
+        self._home = home
+        self._folder = folder
+        self._port, controller = free_ports(2)
+        self.address = f"127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        shutil.copytree(home / "template", folder / "data")
+        text = (SOURCE / "server.properties").read_text()
+        for name, value in (
+            ("DATA", str(folder / "data")),
+            ("BROKER", str(self._port)),
+            ("CONTROLLER", str(controller)),
+        ):
+            text = text.replace(f"@{name}@", value)
+        (folder / "server.properties").write_text(f"{text}\n{extra}\n")
+
+    def start(self) -> None:
+        """Start, or start again, and return when it answers."""
+        with (self._folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    "java",
+                    *("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+                    f"-XX:SharedArchiveFile={self._home / 'kafka.jsa'}",
+                    *("-Xlog:cds=off", "-Xlog:cds+dynamic=off"),
+                    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+                    *("-cp", f"{self._home / 'libs'}/*", "kafka.Kafka"),
+                    str(self._folder / "server.properties"),
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + _SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                tail = (self._folder / "broker.log").read_text(errors="replace")[-3000:]
+                raise RuntimeError(f"the broker does not come up:\n{tail}")
+            time.sleep(_LOOK)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self._port), 1.0) as to:
+                to.settimeout(1.0)
+                to.sendall(struct.pack(">ihhih", 10, 18, 0, 1, -1))  # ApiVersions v0, no client id
+                return len(to.recv(4)) > 0
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """End it without a word, as a loss of power to its process would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Shut it down, or kill it where that takes too long."""
+        self._end(signal.SIGTERM)
+
+    def java(self, main: str, *args: str, wait: float = 60.0) -> str:
+        """Run one of Kafka's own tools against it and return what it prints."""
+        found = subprocess.run(
+            [
+                "java",
+                *("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+                "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+                *("-cp", f"{self._home / 'libs'}/*", main),
+                *("--bootstrap-server", self.address),
+                *args,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=wait,
+            check=True,
+        )
+        return found.stdout
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(20.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
