@@ -14,6 +14,7 @@ from forewarn.config import Config
 from stream.bus import Bus, TopicSpec
 from stream.embedded import EmbeddedBus
 from stream.embedded_store import Synchronous
+from stream.kafka import KafkaBus
 from stream.topics import specs
 
 SYNCHRONOUS: Final[Mapping[str, Synchronous]] = {"full": "FULL", "normal": "NORMAL"}
@@ -30,6 +31,10 @@ async def open_bus(config: Config) -> AsyncIterator[Bus]:
     Corrupt
         It is damaged, or none of ours.
     """
+    if config.bus == "kafka":
+        async with KafkaBus.open(config.kafka) as kafka:
+            yield kafka
+        return
     path = config.store.path.expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     async with EmbeddedBus.open(path, synchronous=SYNCHRONOUS[config.store.synchronous]) as bus:

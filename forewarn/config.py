@@ -27,6 +27,7 @@ from forewarn.config_source import Path as Where
 from forewarn.config_source import Place, Problem, Source, parse
 from forewarn.influxdb import InfluxConfig
 from stream.errors import Rejected
+from stream.kafka_settings import KafkaSettings
 from stream.operators.settings import OperatorSettings
 from stream.topics import RETENTION
 
@@ -139,8 +140,13 @@ class Config(BaseModel):
     more than one."""
     tick_seconds: float = Field(default=5.0, ge=0.1, le=600)
     """Seconds of event time between two ticks: how finely whatever waits for time goes on."""
+    bus: Literal["embedded", "kafka"] = "embedded"
+    """What carries records and state: `embedded` is one file of one process (`store`), `kafka` is
+    Apache Kafka, for several processes."""
     store: StoreConfig = StoreConfig()
-    """The embedded log and its state."""
+    """The embedded log and its state, and how long topics are kept on either bus."""
+    kafka: KafkaSettings = KafkaSettings()
+    """Where Kafka is; counts with `bus: kafka`."""
     console: ConsoleConfig = ConsoleConfig()
     """The page that shows what is about to break."""
     log: LogConfig = LogConfig()

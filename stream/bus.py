@@ -9,7 +9,7 @@ Guaranteed:
 - Messages of one topic-partition keep their order and get rising offsets (not always dense).
 - `Ownership.commit` is all or nothing: outputs, changelog, input offsets and the fencing check.
 - Who calls `Bus.own` fences every earlier owner of that task: their next commit raises `Fenced`.
-- A reader sees committed messages only.
+- A reader sees committed messages only, and all of them soon after the commit (`Bus.settled`).
 
 Not guaranteed: exactly-once for `Bus.subscribe` (at least once: read, act, commit), and any order
 between partitions.
@@ -37,7 +37,7 @@ class Outgoing(NamedTuple):
     partition: int
     key: bytes
     value: bytes
-    at: float = 0.0  # message time, Unix seconds; retention goes by it
+    at: float = 0.0  # message time, Unix seconds, kept to the ms; retention goes by it
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
@@ -117,8 +117,30 @@ class Ownership(Protocol):
         """
         ...
 
+    async def committed(self) -> Mapping[str, int]:
+        """Return the input offsets that were committed last, by topic, as the bus keeps them.
+
+        Operators of the bus see and may change them; the task's own are inside its state.
+        """
+        ...
+
     async def release(self) -> None:
         """Give the task up; does not wait for a successor. Idempotent."""
+        ...
+
+
+class Crew(Protocol):
+    """Who runs tasks: it is told which."""
+
+    async def pause(self) -> None:
+        """Commit what is done and stand still; the next `take` says what remains.
+
+        Has a few seconds. What is not committed by then is fenced and done again elsewhere.
+        """
+        ...
+
+    async def take(self, partitions: frozenset[int]) -> None:
+        """Run these tasks and no others. Must not fail, and not wait for the tasks."""
         ...
 
 
@@ -165,6 +187,14 @@ class Bus(Protocol):
         """Read all partitions of `topics` as `group`, from its last commit, or from the oldest."""
         ...
 
+    async def follow(self, app: str, topic: str, crew: Crew) -> None:
+        """Keep telling `crew` which tasks of `app` are this process', until cancelled.
+
+        Processes that follow the same `app` share its tasks: there is one for each partition of
+        `topic`. Where there is only one process, all are its own.
+        """
+        ...
+
     async def read(self, topic: str, partition: int, offset: int, limit: int) -> Batch | None:
         """Return messages from `offset` on without any group; None where there is none."""
         ...
@@ -175,6 +205,14 @@ class Bus(Protocol):
 
     async def end_offsets(self, topic: str) -> Sequence[int]:
         """Return, per partition, the offset that the next message will get."""
+        ...
+
+    async def settled(self, topic: str) -> None:
+        """Return when what was committed to `topic` until now can be read by anybody.
+
+        A commit that has returned is decided; between processes it may become visible some
+        milliseconds later. Whoever counts (a test, an audit) waits here first.
+        """
         ...
 
     async def trim(self, now: float) -> int:

@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, ParamSpec, TypeVar
 
-from stream.bus import Batch, Outgoing, Ownership, Position, Subscription, TopicSpec
+from stream.bus import Batch, Crew, Outgoing, Ownership, Position, Subscription, TopicSpec
 from stream.embedded_store import Store, Synchronous
 from stream.errors import Fenced
 
@@ -101,6 +101,11 @@ class EmbeddedBus:
         parts = [(name, p) for name in topics for p in range(self._file.reader.partitions(name))]
         yield _Subscription(self._file, group, {part: done.get(part) for part in parts})
 
+    async def follow(self, app: str, topic: str, crew: Crew) -> None:
+        """Give `crew` all tasks: a file is one process' to work on."""
+        await crew.take(frozenset(range(self._file.reader.partitions(topic))))
+        await asyncio.get_running_loop().create_future()
+
     async def read(self, topic: str, partition: int, offset: int, limit: int) -> Batch | None:
         """Return messages from `offset` on without any group; None where there is none."""
         return self._file.reader.read(topic, partition, offset, limit)
@@ -112,6 +117,9 @@ class EmbeddedBus:
     async def end_offsets(self, topic: str) -> Sequence[int]:
         """Return, per partition, the offset that the next message will get."""
         return [end for _, end in self._file.reader.bounds(topic)]
+
+    async def settled(self, topic: str) -> None:
+        """Return: what is committed can be read."""
 
     async def trim(self, now: float) -> int:
         """Drop what is older than its topic's retention; return how many messages went."""
@@ -233,6 +241,10 @@ class _Ownership:
         await self._file.write(
             commit, self._task, self._partition, self._epoch, outputs, changelog, offsets
         )
+
+    async def committed(self) -> Mapping[str, int]:
+        remembered = self._file.reader.remembered(self._task)
+        return {topic: at for (topic, _), at in remembered.items()}
 
     async def release(self) -> None:
         self._released = True
