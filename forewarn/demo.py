@@ -140,6 +140,7 @@ async def _page(feed: Feed, clock: Clock, port: int) -> AsyncIterator[str]:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen()  # who follows the printed address at once waits, and is not turned away
     except OSError as error:
         listener.close()
         raise Rejected(

@@ -22,7 +22,7 @@ from alerting.alert import Incident, Notification, Suppressed
 from forewarn.scoring import Scores, met_by, score_forecasts
 from stream.bus import Bus, Message
 from stream.codec import decoder, digest
-from stream.records import Finding, Forecast, ObjectRef, Progress
+from stream.records import Finding, Forecast, ObjectRef, Point, Progress
 from stream.topics import (
     DEAD_LETTERS,
     FINDINGS,
@@ -108,8 +108,7 @@ async def build(bus: Bus, records: Mapping[str, int], state_hash: str) -> Report
     outputs = _Outputs()
     await _read_findings(bus, outputs)
     forecasts = await _read_forecasts(bus, outputs)
-    async for message in messages(bus, TS):
-        outputs.add(TS, message.key, message.value)
+    await _read_points(bus, outputs)
     incidents = await _read_incidents(bus, outputs)
     notifications = await _read(bus, NOTIFICATIONS, Notification, outputs)
     suppressed = await _read(bus, SUPPRESSED, Suppressed, outputs)
@@ -174,6 +173,14 @@ async def _read_forecasts(bus: Bus, outputs: _Outputs) -> list[Forecast]:
         outputs.add(FORECASTS, message.key, message.value)
         found.append(decode(message.value))
     return found
+
+
+async def _read_points(bus: Bus, outputs: _Outputs) -> None:
+    """Take each measurement by itself: two operators' points of one object come as topics do."""
+    decode = decoder(TS)
+    async for message in messages(bus, TS):
+        point: Point = decode(message.value)
+        outputs.add(TS, f"{point.measurement}|{point.tags}".encode(), message.value)
 
 
 async def _read_incidents(bus: Bus, outputs: _Outputs) -> list[IncidentLine]:
