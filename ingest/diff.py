@@ -5,26 +5,22 @@ members of lists that Kubernetes merges by a key are named by that key rather th
 ``/spec/template/spec/containers/checkout/image`` stays the same when a sidecar is put before it.
 
 Guaranteed: deterministic order (document order of the old object, then what is new); equal inputs
-give (); values of environment variables named like secrets never appear, nor do values beyond
-`LONGEST` whole. Left to others: what is compared at all (`ingest.workloads`).
+give (); secrets (`ingest.redact`) never appear, nor do values beyond `LONGEST` whole. Left to
+others: what is compared at all (`ingest.workloads`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from ingest.redact import MASK, cleaned, secret_name
 from stream.records import Operation
 
 LONGEST: Final = 4096  # characters of one value; a ConfigMap in an argument is no news beyond it
-_REDACTED: Final = '"<redacted>"'
-_SECRET: Final = re.compile(
-    r"passw|secret|token|credential|private|api_?key|access_?key|auth|dsn|conn(ection)?_?str",
-    re.IGNORECASE,
-)
+_REDACTED: Final = f'"{MASK}"'
 # Keys by which the API server itself merges these lists (x-kubernetes-patch-merge-key).
 _MERGE_KEYS: Final[dict[str, str]] = {
     "containers": "name",
@@ -122,25 +118,12 @@ def _escaped(name: str) -> str:
 
 def _shown(value: Any, path: str) -> str:
     names = path.split("/")
-    if "env" in names[:-1] and _SECRET.search(names[names.index("env") + 1]):
+    if "env" in names[:-1] and secret_name(names[names.index("env") + 1]):
         if names[-1] == "value":
             return _REDACTED
-        return _text(_redacted(value, secret=True))
-    return _text(_redacted(value, secret=False))
-
-
-def _redacted(value: Any, *, secret: bool) -> Any:
-    """Return `value` with the values of secret environment variables masked, however deep."""
-    if isinstance(value, list):
-        return [_redacted(item, secret=secret) for item in value]
-    if not isinstance(value, dict):
-        return value
-    name = value.get("name")
-    hide = "value" in value and (secret or (isinstance(name, str) and _SECRET.search(name)))
-    return {
-        key: "<redacted>" if hide and key == "value" else _redacted(item, secret=secret)
-        for key, item in value.items()
-    }
+        if isinstance(value, dict) and isinstance(value.get("value"), str):
+            value = {**value, "value": MASK}
+    return _text(cleaned(value))
 
 
 def _text(value: Any) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 
 from ingest.objects import Event, EventSource, Reference, identify
 from ingest.reasons import category_of
+from ingest.redact import redact
 from ingest.times import CLOCK_SKEW, seconds
 from models.templates import template_of
 from stream.errors import Rejected
@@ -51,7 +52,7 @@ def event_record(
     identify(metadata)
     reference = reference_of(event)
     reason = event.reason or ""
-    message = event.message or event.note or ""
+    message = redact(event.message or event.note or "")
     source = event.source or event.deprecated_source or _NO_SOURCE
     first_at = (
         seconds(event.first_timestamp or event.deprecated_first_timestamp)

@@ -20,6 +20,7 @@ from ingest.objects import RawCondition, identify
 from ingest.owners import generation_of
 from ingest.pod_objects import ContainerSpec, ContainerStatus, Pod, Resources
 from ingest.quantity import amount
+from ingest.redact import redact
 from ingest.times import observed_at, seconds
 from stream.records import Condition, Container, ObjectRef, PodRecord
 
@@ -142,7 +143,7 @@ def _container(spec: ContainerSpec, status: ContainerStatus, init: bool) -> Cont
         last_finished_at,
         *_sizes(spec.resources, status.resources),
         init,
-        message[:_LONGEST_MESSAGE],
+        redact(message)[:_LONGEST_MESSAGE] if message else "",
     )
 
 
