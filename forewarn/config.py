@@ -26,6 +26,7 @@ from forewarn.config_environment import honour
 from forewarn.config_source import Path as Where
 from forewarn.config_source import Place, Problem, Source, parse
 from forewarn.influxdb import InfluxConfig
+from ingest.settings import IngestSettings
 from stream.errors import Rejected
 from stream.kafka_settings import KafkaSettings
 from stream.operators.settings import OperatorSettings
@@ -117,6 +118,18 @@ class ConsoleConfig(BaseModel):
         return host
 
 
+class ProbesConfig(BaseModel):
+    """Where `/livez`, `/readyz` and `/metrics` of a live process are served."""
+
+    model_config = _MODEL
+
+    host: str = "127.0.0.1"
+    """Address to listen on; a kubelet and a Prometheus need one that they can reach (0.0.0.0). The
+    metrics name clusters, namespaces and workloads, nothing else of what was seen."""
+    port: int = Field(default=8081, ge=0, le=65_535)
+    """Port to listen on; 0 takes a free one."""
+
+
 class LogConfig(BaseModel):
     """What the process says about itself."""
 
@@ -147,8 +160,12 @@ class Config(BaseModel):
     """The embedded log and its state, and how long topics are kept on either bus."""
     kafka: KafkaSettings = KafkaSettings()
     """Where Kafka is; counts with `bus: kafka`."""
+    ingest: IngestSettings = IngestSettings()
+    """Which clusters are watched, and how."""
     console: ConsoleConfig = ConsoleConfig()
     """The page that shows what is about to break."""
+    probes: ProbesConfig = ProbesConfig()
+    """Where `/livez`, `/readyz` and `/metrics` of a live process are served."""
     log: LogConfig = LogConfig()
     """What the process says about itself."""
     operators: OperatorSettings = OperatorSettings()

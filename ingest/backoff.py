@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 LONGEST_ASKED: Final = 300.0  # seconds; a Retry-After beyond this is a mistake, or an attack
 
@@ -22,15 +24,15 @@ LONGEST_ASKED: Final = 300.0  # seconds; a Retry-After beyond this is a mistake,
 class BackoffSettings:
     """The ladder. The defaults are client-go's for its reflectors (tools/cache/reflector.go)."""
 
-    first: float = 0.8
-    """Seconds of the lowest rung. Greater than 0."""
-    longest: float = 30.0
+    first: Annotated[float, Field(gt=0)] = 0.8
+    """Seconds of the lowest rung."""
+    longest: Annotated[float, Field(gt=0)] = 30.0
     """Seconds of the highest rung, before jitter."""
-    factor: float = 2.0
-    """From one rung to the next."""
-    jitter: float = 1.0
-    """Up to this share of the rung is added at random."""
-    healthy: float = 120.0
+    factor: Annotated[float, Field(ge=1)] = 2.0
+    """By how much a rung is longer than the one before."""
+    jitter: Annotated[float, Field(ge=0)] = 1.0
+    """Up to this share of a rung is added to it at random."""
+    healthy: Annotated[float, Field(gt=0)] = 120.0
     """Seconds without a failure after which the next one starts at the foot again."""
 
 

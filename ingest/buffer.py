@@ -15,6 +15,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from ingest.answers import Unanswered, within
 from ingest.facts import Fact
@@ -29,11 +32,11 @@ class Overflow(Exception):  # noqa: N818, RUF100
 class BufferSettings:
     """How much may wait, and how long."""
 
-    facts: int = 20_000
+    facts: Annotated[int, Field(ge=1)] = 20_000
     """Most facts held."""
-    size: int = 64 * 1024 * 1024
+    size: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
     """Most bytes of raw objects held."""
-    patience: float = 30.0
+    patience: Annotated[float, Field(gt=0)] = 30.0
     """Seconds that a source waits for room, before it drops its connection."""
 
 

@@ -25,10 +25,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
+from pydantic import Field
 
 from ingest.answers import Reply, Silent, Unanswered, complaint, within
 from stream.clock import Clock
@@ -48,15 +49,16 @@ _BUFFER: Final = 64 * 1024  # bytes per connection; the library's 2 MiB are too 
 class ClusterSettings:
     """Where a cluster is found."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$")]
     """The ``cluster`` of every record."""
     kubeconfig: str = ""
-    """Path; "": in-cluster where there is a service account, else ``$KUBECONFIG`` or the home's."""
+    """Path of a kubeconfig; empty: the service account where there is one, else ``$KUBECONFIG`` or
+    the home's."""
     context: str = ""
-    """Context in the kubeconfig; "": its current one."""
+    """Context in the kubeconfig; empty: its current one."""
     service_account: str = SERVICE_ACCOUNT
-    """Folder with ``token`` and ``ca.crt``, for in-cluster."""
-    wait: float = 30.0
+    """Folder with ``token`` and ``ca.crt``, for a pod in the cluster itself."""
+    wait: Annotated[float, Field(gt=0)] = 30.0
     """Seconds until the headers of an answer must have come."""
 
 
@@ -65,7 +67,7 @@ class Trust:
     """How a kubelet proves itself: its CA, or explicitly not at all."""
 
     ca_file: str = ""
-    """"": the cluster's own CA."""
+    """PEM file with the CA of the kubelets' certificates; empty: the cluster's own CA."""
     insecure: bool = False
     """Take any certificate: the token then goes to whoever answers."""
 

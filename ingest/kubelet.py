@@ -19,9 +19,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+from pydantic import Field
 
 from ingest.answers import Denied
 from ingest.cluster import Cluster, Trust
@@ -41,19 +42,22 @@ NO_DISK: Final = "samples come from metrics.k8s.io: cpu and memory only, no disk
 
 @dataclass(frozen=True, slots=True)
 class KubeletSettings:
-    """Where samples come from. Times in seconds, sizes in bytes."""
+    """Where samples come from."""
 
     source: Literal["auto", "summary", "proxy", "metrics", "off"] = "auto"
-    """auto: kubelets directly, metrics.k8s.io for what they do not give."""
+    """`summary`: each kubelet directly; `metrics`: metrics.k8s.io, which knows no disk; `auto`: the
+    first, and the second for what it does not give; `proxy`: kubelets through the API server, which
+    needs the right to ``nodes/proxy`` and so to exec."""
     trust: Trust = field(default_factory=Trust)
     """How kubelets prove themselves; many have certificates of their own making."""
-    interval: float = 30.0
-    timeout: float = 10.0
-    """For one answer, whole."""
-    concurrency: int = 16
+    interval: Annotated[float, Field(ge=1)] = 30.0
+    """Seconds between two samples of a node."""
+    timeout: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds for one answer, whole."""
+    concurrency: Annotated[int, Field(ge=1)] = 16
     """Kubelets asked at the same time; a fourth as many again for those that failed last time."""
-    limit: int = 16 * 1024 * 1024
-    """Longest answer; some 5 KB per container are usual."""
+    limit: Annotated[int, Field(ge=4096)] = 16 * 1024 * 1024
+    """Longest answer in bytes; some 5 KB per container are usual."""
 
 
 class _Address(msgspec.Struct, gc=False):

@@ -19,9 +19,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from pydantic import Field
 
 from ingest.answers import Refused
 from ingest.cluster import Cluster
@@ -36,18 +37,25 @@ _TAKEN: Final = 409  # somebody else was faster
 
 @dataclass(frozen=True, slots=True)
 class LeaseSettings:
-    """Which Lease, and how fast. Times in seconds, as client-go's defaults."""
+    """Which of several replicas works: the one that holds a Lease. Times are client-go's."""
 
-    identity: str
-    """Who we are, unique: host name and a random part."""
+    elect: bool = False
+    """Whether there is an election at all; with one replica there need not be."""
     namespace: str = "forewarn"
+    """Namespace of the Lease; it is kept in the first of the clusters."""
     name: str = "forewarn-ingest"
-    duration: float = 15.0
-    """After so long without renewal anybody may take it."""
-    renew_within: float = 10.0
-    """After so long without renewal the holder stops. Less than `duration`."""
-    retry: float = 2.0
-    """Between two tries, with jitter."""
+    """Name of the Lease: one per group of replicas that do the same."""
+    duration: Annotated[float, Field(ge=2)] = 15.0
+    """Seconds without renewal after which anybody may take it."""
+    renew_within: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds without renewal after which the holder stops; less than `duration`."""
+    retry: Annotated[float, Field(gt=0)] = 2.0
+    """Seconds between two tries, with jitter; less than `renew_within`."""
+
+    def __post_init__(self) -> None:
+        """Refuse times with which two could work at once."""
+        if not self.retry < self.renew_within < self.duration:
+            raise ValueError("a lease needs retry < renew_within < duration")
 
 
 class _Spec(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -69,6 +77,13 @@ _decode: Final = msgspec.json.Decoder(_Lease).decode
 class Lease:
     """One replica's part in the election.
 
+    Parameters
+    ----------
+    cluster
+        Where the Lease is kept.
+    identity
+        Who we are, unique among the replicas: host name and a random part.
+
     Attributes
     ----------
     held
@@ -81,15 +96,15 @@ class Lease:
         self,
         cluster: Cluster,
         clock: Clock,
-        settings: LeaseSettings,
+        identity: str,
+        settings: LeaseSettings = LeaseSettings(),
         chance: random.Random | None = None,
     ) -> None:
-        if not settings.retry < settings.renew_within < settings.duration:
-            raise Rejected("a lease needs retry < renew_within < duration")
         self.held = False
         self.holder = ""
         self._cluster = cluster
         self._clock = clock
+        self._identity = identity
         self._settings = settings
         self._chance = chance or random.Random()
         self._seen: _Lease | None = None
@@ -107,7 +122,7 @@ class Lease:
             while True:
                 await self._try()
                 if self.held and task is None:
-                    log.info("holding lease %s as %s", self._settings.name, self._settings.identity)
+                    log.info("holding lease %s as %s", self._settings.name, self._identity)
                     task = asyncio.ensure_future(work())
                 elif not self.held and task is not None:
                     log.warning("lost lease %s to %s", self._settings.name, self.holder or "time")
@@ -179,7 +194,7 @@ class Lease:
         if self._seen is None or lease.spec != self._seen.spec:
             self._note(lease, now)
         holder = lease.spec.holder_identity or ""
-        ours = holder == self._settings.identity
+        ours = holder == self._identity
         duration = lease.spec.lease_duration_seconds or self._settings.duration
         if holder and not ours and now < self._seen_at + duration:
             self.held = False
@@ -201,11 +216,9 @@ class Lease:
 
     def _spec(self, before: _Spec | None) -> _Spec:
         now = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        spec = _Spec(
-            self._settings.identity, int(self._settings.duration), now, now, lease_transitions=0
-        )
+        spec = _Spec(self._identity, int(self._settings.duration), now, now, lease_transitions=0)
         if before is not None:
-            same = before.holder_identity == self._settings.identity
+            same = before.holder_identity == self._identity
             spec.acquire_time = before.acquire_time if same else now
             spec.lease_transitions = (before.lease_transitions or 0) + (0 if same else 1)
         return spec

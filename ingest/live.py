@@ -16,22 +16,23 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import msgspec
 
 from ingest.answers import Unanswered, within
-from ingest.buffer import Buffer, BufferSettings
-from ingest.cluster import Cluster, ClusterSettings
+from ingest.buffer import Buffer
+from ingest.cluster import Cluster
 from ingest.facts import Fact
 from ingest.health import Health, Status
 from ingest.intake import Intake
 from ingest.known import Metadata
-from ingest.kubelet import KubeletSettings, Sampler
-from ingest.reflect import Reflector, ReflectSettings
+from ingest.kubelet import Sampler
+from ingest.recorder import Recorder
+from ingest.reflect import Reflector
 from ingest.resources import NAMESPACES, RESOURCES, Resource
-from ingest.scope import Scope, ScopeSettings
+from ingest.scope import Scope
+from ingest.settings import IngestSettings
 from stream.bus import Outgoing, Position
 from stream.clock import Clock
 from stream.errors import Rejected
@@ -40,20 +41,6 @@ from stream.records import DeadLetter
 # A list that RBAC forbids must not hold back those behind it for ever.
 _STAGE_WAIT: Final = 30.0  # seconds
 _CHUNK: Final = 1000  # facts; some 10 ms of work
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSettings:
-    """What to watch, and how."""
-
-    clusters: tuple[ClusterSettings, ...]
-    """At least one; names are unique."""
-    scope: ScopeSettings = field(default_factory=ScopeSettings)
-    reflect: ReflectSettings = field(default_factory=ReflectSettings)
-    kubelet: KubeletSettings = field(default_factory=KubeletSettings)
-    buffer: BufferSettings = field(default_factory=BufferSettings)
-    tick_seconds: float = 5.0
-    """Longest time between two chunks; the publisher's grid decides which become ticks."""
 
 
 class LiveChunk(NamedTuple):
@@ -73,19 +60,22 @@ class Live:
     ----------
     statuses
         One per source.
+    clusters
+        As far as they are connected.
     buffer
         Facts that wait.
     """
 
-    def __init__(self, settings: LiveSettings, clock: Clock) -> None:
-        names = [each.name for each in settings.clusters]
-        if not names or len(set(names)) < len(names):
-            raise Rejected(f"clusters need names of their own, not {', '.join(names) or 'none'}")
+    def __init__(self, settings: IngestSettings, clock: Clock, tick_seconds: float) -> None:
+        if not settings.clusters:
+            raise Rejected("there is no cluster to watch")
         self.statuses: list[Status] = []
+        self.clusters: list[Cluster] = []
         self.buffer = Buffer(clock, settings.buffer)
         self._settings = settings
         self._clock = clock
-        self._names = names
+        self._tick_seconds = tick_seconds
+        self._names = [each.name for each in settings.clusters]
 
     def health(self) -> Health:
         """Return the view that ``/readyz`` shows."""
@@ -93,9 +83,11 @@ class Live:
 
     async def facts(self, limit: int = _CHUNK) -> list[Fact]:
         """Return the next facts; empty where none came for `tick_seconds`."""
-        return await self.buffer.take(limit, self._settings.tick_seconds)
+        return await self.buffer.take(limit, self._tick_seconds)
 
-    async def chunks(self, intake: Intake, name: str = "live") -> AsyncGenerator[LiveChunk, None]:
+    async def chunks(
+        self, intake: Intake, name: str = "live", tape: Recorder | None = None
+    ) -> AsyncGenerator[LiveChunk, None]:
         """Yield chunks for ever, at least one every `tick_seconds`.
 
         Parameters
@@ -104,10 +96,16 @@ class Live:
             Fed by nobody else.
         name
             Of the source; positions are kept under it.
+        tape
+            Takes all facts down on the way.
         """
         while True:
             facts = await self.facts()
+            if tape is not None and not facts:
+                tape.heartbeat(self._clock.now(), self._names)
             for fact in facts:
+                if tape is not None:
+                    tape.hear(fact)
                 intake.offer(fact, f"cluster {fact.cluster} {fact.resource}")
             messages, dead_letters = intake.take()
             reached = self.buffer.newest
@@ -148,7 +146,7 @@ class Live:
                 self._clock,
                 note_namespace if namespaces else put,
                 self.buffer.room,
-                settings=settings.reflect,
+                settings=settings.watch,
                 scope=None if namespaces else scope,
                 namespace=namespace,
                 since=None if namespaces else since,
@@ -171,10 +169,12 @@ class Live:
 
 @asynccontextmanager
 async def watching(
-    settings: LiveSettings,
+    settings: IngestSettings,
     clock: Clock,
     position: bytes | None = None,
     chance: random.Random | None = None,
+    *,
+    tick_seconds: float = 5.0,
 ) -> AsyncIterator[Live]:
     """Connect to all clusters and run their sources until the block ends.
 
@@ -184,24 +184,26 @@ async def watching(
         The bus's committed position of this source, None for a first start.
     chance
         Source of jitter; a test gives a seeded one.
+    tick_seconds
+        Longest time between two chunks; the publisher's grid decides which become ticks.
 
     Raises
     ------
     Rejected
-        A kubeconfig, a pattern or a position cannot be used.
+        There is no cluster; a kubeconfig, a pattern or a position cannot be used.
     Corrupt
         The client library is known to be broken.
     """
     since = _positions(position)
-    live = Live(settings, clock)
+    live = Live(settings, clock, tick_seconds)
     async with AsyncExitStack() as stack:
-        clusters = []
         for each in settings.clusters:
-            clusters.append(await Cluster.connect(each, clock))
-            stack.push_async_callback(clusters[-1].aclose)
+            cluster = await Cluster.connect(each, clock)
+            stack.push_async_callback(cluster.aclose)
+            live.clusters.append(cluster)
         async with asyncio.TaskGroup() as group:
             tasks = []
-            for cluster in clusters:
+            for cluster in live.clusters:
                 made = live.sources(cluster, since.get(cluster.name), chance)
                 tasks += [group.create_task(_run(source, made, clock)) for source in made]
             try:

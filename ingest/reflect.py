@@ -30,9 +30,10 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Annotated, Final, cast
 
 import msgspec
+from pydantic import Field
 
 from ingest.answers import DENIED_WAIT, Denied, Expired, Refused, Reply, Silent, error_event
 from ingest.backoff import Backoff, BackoffSettings
@@ -62,22 +63,30 @@ class _BrokenLine(Exception):  # noqa: N818, RUF100
 
 @dataclass(frozen=True, slots=True)
 class ReflectSettings:
-    """How lists and watches are made. Times in seconds, sizes in bytes."""
+    """How lists and watches are made."""
 
-    page: int = 500
+    page: Annotated[int, Field(ge=1)] = 500
     """Objects per page of a list."""
     streaming: bool = True
     """Whether lists are asked for as a stream first (WatchList, Kubernetes 1.27 and later)."""
-    idle: float = 150.0
-    """A connection without a byte for so long is dead; bookmarks come about once a minute."""
-    shortest: float = 300.0
-    longest: float = 600.0
-    """The server is asked to end a watch after a time between these, at random."""
-    line_limit: int = 8 * 1024 * 1024
-    """Longest watch line; etcd takes objects of 1.5 MiB."""
-    page_limit: int = 64 * 1024 * 1024
-    """Longest page of a list; a longer one is asked for again with half the objects."""
+    idle: Annotated[float, Field(gt=0)] = 150.0
+    """Seconds without a byte after which a connection is dead; bookmarks come once a minute."""
+    shortest: Annotated[float, Field(ge=60)] = 300.0
+    """Seconds after which the server is asked to end a watch, at the least: the true time lies at
+    random between this and `longest`."""
+    longest: Annotated[float, Field(ge=60)] = 600.0
+    """Seconds after which the server is asked to end a watch, at the most."""
+    line_limit: Annotated[int, Field(ge=65_536)] = 8 * 1024 * 1024
+    """Longest watch line in bytes; etcd takes objects of 1.5 MiB."""
+    page_limit: Annotated[int, Field(ge=65_536)] = 64 * 1024 * 1024
+    """Longest page of a list in bytes; a longer one is asked for again with half the objects."""
     backoff: BackoffSettings = field(default_factory=BackoffSettings)
+    """How long to wait before trying again."""
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range of times."""
+        if self.shortest > self.longest:
+            raise ValueError("a watch needs shortest <= longest")
 
 
 class _Head(msgspec.Struct, gc=False):

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
 
 from stream.errors import Rejected
 
@@ -31,21 +33,89 @@ _REQUIREMENT: Final = re.compile(
 )
 
 
+def opted_out(annotations: Mapping[str, str] | None) -> bool:
+    """Return whether the annotations say "leave me alone"."""
+    return annotations is not None and annotations.get(IGNORE, "").lower() == "true"
+
+
+def check_selector(text: str) -> str:
+    """Return the label selector as it was given.
+
+    Raises
+    ------
+    Rejected
+        It is not one that an API server would take.
+    """
+    for part in re.split(r",(?![^(]*\))", text) if text.strip() else ():
+        if not _REQUIREMENT.fullmatch(part.strip()):
+            raise Rejected(
+                f"label selector {text!r}: {part.strip()!r} is not a requirement; "
+                "write app=web, tier!=cache, env in (a, b), key or !key"
+            )
+    return text
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return the pattern of a namespace's name, to be searched for.
+
+    Raises
+    ------
+    Rejected
+        It is no name, no glob and no regular expression.
+    """
+    if len(pattern) > 2 and pattern.startswith("/") and pattern.endswith("/"):
+        try:
+            return re.compile(pattern[1:-1])
+        except re.error as error:
+            raise Rejected(
+                f"namespace pattern {pattern!r}: {error.msg} at position {error.pos}"
+            ) from error
+    if not _GLOB.fullmatch(pattern):
+        raise Rejected(
+            f"namespace pattern {pattern!r}: give a name, a glob (team-*) "
+            "or a regular expression between slashes (/^team-/)"
+        )
+    return re.compile(rf"\A{fnmatch.translate(pattern)}")
+
+
+def _checked_pattern(pattern: str) -> str:
+    try:
+        compiled(pattern)
+    except Rejected as error:
+        raise ValueError(str(error)) from error
+    return pattern
+
+
+def _checked_selector(text: str) -> str:
+    try:
+        return check_selector(text)
+    except Rejected as error:
+        raise ValueError(str(error)) from error
+
+
 @dataclass(frozen=True, slots=True)
 class ScopeSettings:
     """What to look at; the defaults are everything."""
 
-    include: tuple[str, ...] = ()
-    """Patterns of namespaces; () means all of them."""
-    exclude: tuple[str, ...] = ()
-    """Patterns of namespaces; stronger than `include`."""
-    labels: str = ""
+    include: tuple[Annotated[str, AfterValidator(_checked_pattern)], ...] = ()
+    """Patterns of namespaces: a name, a glob (``team-*``) or a regular expression between slashes
+    (``/^team-[0-9]+$/``); none means all namespaces."""
+    exclude: tuple[Annotated[str, AfterValidator(_checked_pattern)], ...] = ()
+    """Patterns of namespaces that are left out; stronger than `include`."""
+    labels: Annotated[str, AfterValidator(_checked_selector)] = ""
     """Label selector for pods and workloads, applied by the API server."""
     namespaced: bool = False
     """Watch each included namespace alone, for where only Roles can be had, no ClusterRole.
 
     Needs plain names in `include`; nodes and kubelets are then out of reach.
     """
+
+    def __post_init__(self) -> None:
+        """Refuse patterns where each namespace is to be watched by its name."""
+        odd = [each for each in self.include if not _NAME.fullmatch(each)]
+        if self.namespaced and (odd or not self.include):
+            wrong = f"not {odd[0]!r}" if odd else "and there are none"
+            raise ValueError(f"namespaced mode needs plain namespace names in include, {wrong}")
 
 
 class Scope:
@@ -59,7 +129,7 @@ class Scope:
     Raises
     ------
     Rejected
-        A pattern or selector is malformed, or `namespaced` lacks plain names.
+        A pattern or selector is malformed.
 
     Examples
     --------
@@ -69,17 +139,13 @@ class Scope:
     """
 
     def __init__(self, settings: ScopeSettings = ScopeSettings()) -> None:
-        self._include = _compile("include", settings.include)
-        self._exclude = _compile("exclude", settings.exclude)
+        self._include = tuple(map(compiled, settings.include))
+        self._exclude = tuple(map(compiled, settings.exclude))
         self._decided: dict[str, bool] = {}
         self._ignored: set[str] = set()
         self.labels = check_selector(settings.labels)
         self.namespaces: tuple[str, ...] = ()  # to be watched one by one; () for all at once
         if settings.namespaced:
-            odd = [each for each in settings.include if not _NAME.fullmatch(each)]
-            if odd or not settings.include:
-                wrong = f"not {odd[0]!r}" if odd else "and there are none"
-                raise Rejected(f"namespaced mode needs plain namespace names in include, {wrong}")
             self.namespaces = tuple(each for each in settings.include if self.covers(each))
 
     def covers(self, namespace: str) -> bool:
@@ -106,45 +172,3 @@ class Scope:
         else:
             self._ignored.discard(name)
         return before != after and self._decided.get(name, True)
-
-
-def opted_out(annotations: Mapping[str, str] | None) -> bool:
-    """Return whether the annotations say "leave me alone"."""
-    return annotations is not None and annotations.get(IGNORE, "").lower() == "true"
-
-
-def check_selector(text: str) -> str:
-    """Return the label selector as it was given.
-
-    Raises
-    ------
-    Rejected
-        It is not one that an API server would take.
-    """
-    for part in re.split(r",(?![^(]*\))", text) if text.strip() else ():
-        if not _REQUIREMENT.fullmatch(part.strip()):
-            raise Rejected(
-                f"label selector {text!r}: {part.strip()!r} is not a requirement; "
-                "write app=web, tier!=cache, env in (a, b), key or !key"
-            )
-    return text
-
-
-def _compile(which: str, patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
-    return tuple(_pattern(which, each) for each in patterns)
-
-
-def _pattern(which: str, pattern: str) -> re.Pattern[str]:
-    if len(pattern) > 2 and pattern.startswith("/") and pattern.endswith("/"):
-        try:
-            return re.compile(pattern[1:-1])
-        except re.error as error:
-            raise Rejected(
-                f"namespace pattern {pattern!r} in {which}: {error.msg} at position {error.pos}"
-            ) from error
-    if not _GLOB.fullmatch(pattern):
-        raise Rejected(
-            f"namespace pattern {pattern!r} in {which}: a name, a glob (team-*) "
-            "or a regular expression between slashes (/^team-/)"
-        )
-    return re.compile(rf"\A{fnmatch.translate(pattern)}")

@@ -13,9 +13,11 @@ of each workload as bytes (some KB), until it is deleted. Left to others: duplic
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from pydantic import Field
 
 from ingest.diff import difference
 from ingest.objects import ManagedFields, Metadata, Raw, identify
@@ -44,6 +46,17 @@ CAPACITY: Final = 50_000  # workloads; some 400 MB at 8 KB of spec each
 _JUST_ADDED: Final = 120.0  # seconds
 
 _decode: Final = msgspec.json.decode
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSettings:
+    """Which changes of Deployments, StatefulSets and DaemonSets are noise."""
+
+    ignore: tuple[Annotated[str, Field(pattern=r"^(/[^/]+)+$")], ...] = ()
+    """Fields that are never reported, with all below them: ``/spec/replicas``, or
+    ``/metadata/annotations/example.com~1restarted-by``. What controllers and kubectl write by
+    themselves is left out in any case: status, resourceVersion, managedFields, generation."""
+
 
 Change = Literal["known", "added", "modified", "deleted"]
 

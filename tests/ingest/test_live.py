@@ -17,11 +17,11 @@ from ingest.cluster import ClusterSettings
 from ingest.facts import Fact, fact_of
 from ingest.intake import Intake
 from ingest.kubelet import KubeletSettings
-from ingest.live import Live, LiveSettings, watching
+from ingest.live import Live, watching
 from ingest.normalise import Normaliser
 from ingest.publish import Publisher
-from ingest.reflect import ReflectSettings
 from ingest.scope import ScopeSettings
+from ingest.settings import IngestSettings
 from stream.codec import decode
 from stream.errors import Rejected
 from stream.records import AnyInput, PodRecord, Tick
@@ -50,10 +50,9 @@ async def live(
         ClusterSettings(f"c{number}", kubeconfig=server.kubeconfig(folder / f"kubeconfig{number}"))
         for number, server in enumerate(servers)
     )
-    settings = LiveSettings(
+    settings = IngestSettings(
         clusters,
         scope=scope or ScopeSettings(),
-        reflect=ReflectSettings(),
         kubelet=NO_SAMPLES,
         buffer=buffer or BufferSettings(),
     )
@@ -312,6 +311,8 @@ async def test_with_roles_alone_each_namespace_is_watched_by_itself(tmp_path: Pa
 
 
 def test_clusters_need_names_of_their_own() -> None:
-    twice = (ClusterSettings("a"), ClusterSettings("a"))
-    with pytest.raises(Rejected, match="names of their own"):
-        Live(LiveSettings(twice), ManualClock())
+    with pytest.raises(ValueError, match="'a' is there twice"):
+        IngestSettings((ClusterSettings("a"), ClusterSettings("a")))
+    with pytest.raises(Rejected, match="no cluster"):
+        Live(IngestSettings(), ManualClock(), 5.0)
+    assert IngestSettings().named("prod").clusters == (ClusterSettings("prod"),)

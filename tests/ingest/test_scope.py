@@ -57,7 +57,6 @@ def test_a_mistake_in_a_pattern_is_told_with_its_place(pattern: str, wrong: str)
     with pytest.raises(Rejected, match=wrong) as told:
         Scope(ScopeSettings(exclude=(pattern,)))
     assert repr(pattern) in str(told.value)
-    assert "exclude" in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -101,5 +100,5 @@ def test_namespaced_mode_wants_plain_names() -> None:
     scope = Scope(ScopeSettings(include=("a", "b"), exclude=("b",), namespaced=True))
     assert scope.namespaces == ("a",)
     for include in ((), ("team-*",)):
-        with pytest.raises(Rejected, match="plain namespace names"):
-            Scope(ScopeSettings(include=include, namespaced=True))
+        with pytest.raises(ValueError, match="plain namespace names"):
+            ScopeSettings(include=include, namespaced=True)
