@@ -8,15 +8,10 @@ was spared. Nothing leaves the process. Left to others: playing (`forewarn.play`
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import uvicorn
 from rich.console import Console
 from rich.text import Text
 
@@ -28,6 +23,7 @@ from forewarn.console.server import create_app
 from forewarn.pipeline import Pipeline
 from forewarn.play import Run, play
 from forewarn.report import build
+from forewarn.serving import serving, stopping
 from forewarn.summary import moment, show
 from ingest.facts import read_fact
 from ingest.tape import TapeReader
@@ -61,11 +57,11 @@ async def demo(
         raise Rejected(f"there is no recording {path.name}; give one with --tape FILE")
     span = _span(path)
     feed = Feed(clock, config.cluster)
-    stop = asyncio.Event()
-    async with EmbeddedBus.open(None) as bus, _page(feed, clock, port) as address:
-        _ends(stop)
+    stop = stopping()
+    page = serving(create_app(feed, clock), HOST, port)
+    async with EmbeddedBus.open(None) as bus, page as address:
         console.print(Text.assemble("page  ", (address, "bold"), "   (Ctrl-C ends)"))
-        apply = _both(feed.apply, _incidents(console))
+        apply = both(feed.apply, incidents(console))
         async with Pipeline.open(bus, config, clock, apply=apply) as pipeline:
             run = await play(
                 pipeline,
@@ -105,7 +101,9 @@ def _pulse(run: Run, span: tuple[float, float], speed: float | None) -> Pulse:
     )
 
 
-def _both(*takers: Callable[[str, object], None]) -> Callable[[str, object], None]:
+def both(*takers: Callable[[str, object], None]) -> Callable[[str, object], None]:
+    """Return what hands each record to all `takers`, in order."""
+
     def apply(topic: str, record: object) -> None:
         for take in takers:
             take(topic, record)
@@ -113,7 +111,7 @@ def _both(*takers: Callable[[str, object], None]) -> Callable[[str, object], Non
     return apply
 
 
-def _incidents(console: Console) -> Callable[[str, object], None]:
+def incidents(console: Console) -> Callable[[str, object], None]:
     """Return what prints an incident when it opens and when it is over."""
     known: dict[str, State] = {}
 
@@ -131,52 +129,3 @@ def _incidents(console: Console) -> Callable[[str, object], None]:
         console.print(line)
 
     return apply
-
-
-@asynccontextmanager
-async def _page(feed: Feed, clock: Clock, port: int) -> AsyncIterator[str]:
-    """Serve the page for the time of the block; yields its address."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-        listener.listen()  # who follows the printed address at once waits, and is not turned away
-    except OSError as error:
-        listener.close()
-        raise Rejected(
-            f"port {port} is not free ({error.strerror}); take another with --port, 0 finds one"
-        ) from error
-    app = create_app(feed, clock)
-    settings = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=1
-    )
-    server = _Server(settings)
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="page")
-    try:
-        yield f"http://{HOST}:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        with suppress(asyncio.CancelledError):
-            await serving
-        listener.close()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signals: the demo ends in its own order."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leave signals to the demo."""
-        yield
-
-
-def _ends(stop: asyncio.Event) -> None:
-    """Let Ctrl-C and SIGTERM end the demo in order; a second one ends it at once."""
-    loop = asyncio.get_running_loop()
-
-    def end(which: signal.Signals) -> None:
-        stop.set()
-        loop.remove_signal_handler(which)
-
-    for which in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(which, end, which)

@@ -23,6 +23,7 @@ from alerting.wire import decode as decode_alerting
 from forewarn.buses import topics_of
 from forewarn.config import Config
 from ingest.intake import Intake
+from ingest.live import LiveChunk
 from ingest.normalise import Normaliser
 from ingest.publish import Publisher
 from ingest.replay import Chunk
@@ -31,6 +32,7 @@ from stream.clock import Clock
 from stream.codec import decode, digest, outgoing
 from stream.operators import OPERATORS
 from stream.operators.base import Operator
+from stream.records import AnyInput
 from stream.runtime import Pace, Task
 from stream.topics import (
     DEAD_LETTERS,
@@ -132,7 +134,7 @@ class Pipeline:
                 page = (subscription, apply)
             yield cls(bus, config, tasks, alerts, deliveries, page)
 
-    async def publish(self, chunk: Chunk) -> None:
+    async def publish(self, chunk: Chunk | LiveChunk) -> None:
         """Put a chunk on the bus, with the position that it leads to, in one transaction."""
         letters = [outgoing(each, self.config.partitions) for each in chunk.dead_letters]
         await self.bus.publish([*chunk.messages, *letters], chunk.position)
@@ -188,7 +190,8 @@ def operators(config: Config) -> Sequence[Operator]:
     return [make(config.operators) for make in OPERATORS.values()]
 
 
-def intake(config: Config) -> Intake:
-    """Return a fresh intake for a source of facts."""
+def intake(config: Config, observe: Callable[[AnyInput], None] = lambda record: None) -> Intake:
+    """Return a fresh intake for a source of facts; `observe` is shown every record."""
     publisher = Publisher(config.partitions, tick_seconds=config.tick_seconds)
-    return Intake(Normaliser(), publisher)
+    normaliser = Normaliser(ignore=frozenset(config.ingest.workloads.ignore))
+    return Intake(normaliser, publisher, observe)

@@ -8,6 +8,7 @@ facts come from (`ingest.replay`, the watch) and the publishing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -18,11 +19,16 @@ from ingest.publish import Publisher
 from ingest.reading import AnyFact
 from stream.bus import Outgoing
 from stream.errors import Rejected
-from stream.records import DeadLetter
+from stream.records import AnyInput, DeadLetter
 
 
 class Intake:
     """Normalises, addresses and ticks, in the order of the facts.
+
+    Parameters
+    ----------
+    observe
+        Is shown every record, for counts; it changes nothing.
 
     Attributes
     ----------
@@ -34,10 +40,16 @@ class Intake:
         Facts that could not be read, ever.
     """
 
-    def __init__(self, normaliser: Normaliser, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        normaliser: Normaliser,
+        publisher: Publisher,
+        observe: Callable[[AnyInput], None] = lambda record: None,
+    ) -> None:
         self.normaliser = normaliser
         self.publisher = publisher
         self.event_time = 0.0
+        self._observe = observe
         self.dead_letters_total = 0
         self._messages: list[Outgoing] = []
         self._dead_letters: list[DeadLetter] = []
@@ -70,6 +82,7 @@ class Intake:
             self.reject(str(place), str(error), original or msgspec.json.encode(fact))
             return
         for record in records:
+            self._observe(record)
             self._messages.append(self.publisher.message(record))
 
     def reject(self, place: str, error: str, original: bytes, cut: int = 0) -> None:

@@ -14,13 +14,19 @@ from forewarn.commands.backtest import backtest
 from forewarn.commands.check_config import check_config
 from forewarn.commands.demo import demo
 from forewarn.commands.influxdb import influxdb
+from forewarn.commands.ingest import ingest
+from forewarn.commands.record import record
 from forewarn.commands.replay import replay
+from forewarn.commands.run import run
 from forewarn.commands.sink import sink
 from forewarn.commands.version import version
 
 # By the name that is typed, in the order of the help.
 COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
     {
+        "run": run,
+        "ingest": ingest,
+        "record": record,
         "replay": replay,
         "demo": demo,
         "backtest": backtest,

@@ -1,0 +1,141 @@
+"""`forewarn run` and `forewarn ingest`: live clusters, for as long as the process lives.
+
+`run` is everything in one process: clusters, operators, alerting, delivery and the page, on the
+configured bus. `ingest` is the first part alone: records go to the bus for workers elsewhere. Both
+serve probes and metrics on an address of their own, end in order at SIGTERM, and go on where the
+bus says that they were; what lies between is a `Gap`.
+
+Left to others: the loop (`forewarn.follow`), wiring (`forewarn.pipeline`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from forewarn.buses import open_bus, topics_of
+from forewarn.config import Config
+from forewarn.console.feed import Feed, Pulse
+from forewarn.console.server import create_app
+from forewarn.demo import both, incidents
+from forewarn.follow import Appender, Follower
+from forewarn.metrics import registry_of
+from forewarn.pipeline import Pipeline
+from forewarn.probes import probes
+from forewarn.serving import serving, stopping
+from ingest.live import LiveChunk
+from ingest.recorder import Recorder
+from ingest.recording import TapeWriter
+from stream.clock import Clock
+
+_PULSE: Final = 1.0  # seconds between two looks of the page at how the run goes
+
+
+async def ingest(config: Config, clock: Clock, console: Console) -> None:
+    """Put what clusters tell onto the bus until SIGINT or SIGTERM.
+
+    Raises
+    ------
+    Rejected, Corrupt
+        A cluster, an address or the store cannot be used.
+    """
+    stop = stopping()
+    follower = Follower(config, clock)
+
+    @asynccontextmanager
+    async def stage() -> AsyncIterator[Appender]:
+        async with open_bus(config) as bus:
+            await bus.ensure(topics_of(config))
+            yield Appender(bus, config.partitions)
+
+    async with _probed(follower, config) as address:
+        console.print(f"probes and metrics on {address}", style="dim")
+        await follower.run(stage, stop)
+
+
+async def run(
+    config: Config,
+    clock: Clock,
+    console: Console,
+    *,
+    send: bool = True,
+    tape: Path | None = None,
+) -> None:
+    """Follow clusters, conclude, alert and show the page until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    send
+        Whether messages leave the process; if not, they are decided and shown.
+    tape
+        Takes down all that is seen, as `forewarn record` does.
+
+    Raises
+    ------
+    Rejected, Corrupt
+        A cluster, an address or the store cannot be used.
+    """
+    stop = stopping()
+    feed = Feed(clock, config.cluster)
+    writer = TapeWriter(tape) if tape is not None else None
+    follower = Follower(config, clock, Recorder(writer) if writer is not None else None)
+    follower.told = _pulses(feed, follower, clock)
+    apply = both(feed.apply, incidents(console)) if console.is_terminal else feed.apply
+
+    @asynccontextmanager
+    async def stage() -> AsyncIterator[Pipeline]:
+        async with (
+            open_bus(config) as bus,
+            Pipeline.open(bus, config, clock, send=send, apply=apply) as pipeline,
+        ):
+            yield pipeline
+
+    def wrong() -> dict[str, str]:
+        return {each.name: "" if each.passed else each.text for each in follower.checks()}
+
+    page = create_app(feed, clock, registry=registry_of(follower), ready=wrong)
+    async with AsyncExitStack() as stack:
+        if writer is not None:
+            stack.enter_context(writer)
+        probe = await stack.enter_async_context(_probed(follower, config))
+        shown = await stack.enter_async_context(
+            serving(page, config.console.host, config.console.port)
+        )
+        console.print(f"page {shown}   probes and metrics on {probe}", style="dim")
+        await follower.run(stage, stop)
+
+
+@asynccontextmanager
+async def _probed(follower: Follower, config: Config) -> AsyncIterator[str]:
+    app = probes(follower.checks, registry_of(follower))
+    async with serving(app, config.probes.host, config.probes.port) as address:
+        yield address
+
+
+def _pulses(feed: Feed, follower: Follower, clock: Clock) -> Callable[[LiveChunk], None]:
+    told_at = 0.0
+
+    def told(chunk: LiveChunk) -> None:
+        nonlocal told_at
+        now = clock.now()
+        if now - told_at < _PULSE:
+            return
+        told_at = now
+        fed = follower.intake
+        failing = [each for each in follower.checks() if not each.passed]
+        feed.pulse(
+            Pulse(
+                mode="live",
+                event_time=chunk.event_time or None,
+                records=follower.records,
+                events=fed.normaliser.stats["events"].seen if fed is not None else 0,
+                dead_letters=fed.dead_letters_total if fed is not None else 0,
+                problem="; ".join(f"{each.name}: {each.text}" for each in failing),
+            )
+        )
+
+    return told
