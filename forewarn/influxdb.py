@@ -20,7 +20,7 @@ from alerting.secret import Secret, SecretSource
 from stream.bus import Bus
 from stream.clock import Clock
 from stream.errors import Rejected
-from stream.sinks.drain import FEEDS, Drain
+from stream.sinks.drain import FEEDS, GROUP, Drain
 from stream.sinks.encode import MOST_SERIES, Encoder, Row
 from stream.sinks.influxdb import InfluxDB
 
@@ -119,14 +119,17 @@ async def sink(
     config: InfluxConfig,
     clock: Clock,
     *,
-    own: Callable[[float], Iterable[Row]] | None = None,
+    own: Callable[[], Iterable[Row]] = tuple,
+    group: str = GROUP,
 ) -> AsyncIterator[Drain]:
     """Make the sink for the time of a ``with`` block; it works while its `run` is awaited.
 
     Parameters
     ----------
     own
-        Returns rows of our own figures as of a time, once a minute.
+        Returns rows of our own figures, where some are due (`forewarn.figures.OwnRows`).
+    group
+        Whose position on the bus is committed; a second server is a second group.
 
     Raises
     ------
@@ -144,6 +147,7 @@ async def sink(
             own=own,
             retention=config.retention or None,
             encoder=Encoder(config.max_series),
+            group=group,
         )
     finally:
         await server.aclose()

@@ -42,7 +42,6 @@ _LINGER: Final = 1.0  # seconds to wait for a batch to fill: how old the newest 
 _FIRST_PAUSE: Final = 1.0  # seconds
 _LONGEST_PAUSE: Final = 60.0  # seconds
 _REPEAT_LOG: Final = 60.0  # seconds between two lines about one trouble
-_OWN_EVERY: Final = 60.0  # seconds between two sets of our own figures
 
 _log = logging.getLogger(__name__)
 
@@ -91,9 +90,11 @@ class Drain:
     feeds
         Topics besides the points, and how their messages become rows.
     own
-        Returns rows of our own figures as of a time; asked once a minute.
+        Returns rows of our own figures; asked with each batch, so it need not always have some.
     retention
         Seconds that the server keeps; what is older is counted and not sent. None: for ever.
+    group
+        Whose position is committed; a second server is a second group.
     """
 
     def __init__(
@@ -104,9 +105,10 @@ class Drain:
         clock: Clock,
         *,
         feeds: Mapping[str, Feed] = FEEDS,
-        own: Callable[[float], Iterable[Row]] | None = None,
+        own: Callable[[], Iterable[Row]] = tuple,
         retention: float | None = None,
         encoder: Encoder | None = None,
+        group: str = GROUP,
         linger: float = _LINGER,
         batch: int = BATCH,
     ) -> None:
@@ -116,8 +118,8 @@ class Drain:
         self._clock = clock
         self._feeds = feeds
         self._own = own
-        self._own_at = 0.0
         self._retention = retention
+        self._group = group
         self._linger = linger
         self._batch = batch
         self._poison = Poison()
@@ -127,6 +129,11 @@ class Drain:
         self.encoder = encoder or Encoder()
         self.tally = Tally()
 
+    def waiting(self) -> float:
+        """Return the age of the oldest point that is read and not written, in seconds; or 0."""
+        since = self.tally.waiting_since
+        return 0.0 if since is None else max(0.0, self._clock.now() - since)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Drain until `stop` is set; what is not committed then is read again by the next run.
 
@@ -135,14 +142,14 @@ class Drain:
         Corrupt
             More than one row in a hundred cannot be written: a person must look.
         """
-        async with self._bus.subscribe([TS, *self._feeds], GROUP) as subscription:
+        async with self._bus.subscribe([TS, *self._feeds], self._group) as subscription:
             while not stop.is_set():
                 await self.step(subscription, self._linger)
 
     async def drain(self) -> int:
         """Write all that is there now; return how many points were written."""
         before = self.tally.written
-        async with self._bus.subscribe([TS, *self._feeds], GROUP) as subscription:
+        async with self._bus.subscribe([TS, *self._feeds], self._group) as subscription:
             while await self.step(subscription):
                 pass
         return self.tally.written - before
@@ -221,11 +228,7 @@ class Drain:
         return [self.encoder.line(row) for row in kept]
 
     def _own_lines(self) -> list[_Line]:
-        now = self._clock.now()
-        if self._own is None or now - self._own_at < _OWN_EVERY:
-            return []
-        self._own_at = now
-        return [_Line(self.encoder.line(row), "", 0, None) for row in self._own(now)]
+        return [_Line(self.encoder.line(row), "", 0, None) for row in self._own()]
 
     # from lines to the server
 
