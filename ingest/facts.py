@@ -30,6 +30,7 @@ Kind: TypeAlias = Literal[
     "replicasets",
     "summary",
     "metrics",
+    "logs",
 ]
 Type: TypeAlias = Literal["LIST", "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "SAMPLE"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
@@ -50,7 +51,7 @@ class Fact(msgspec.Struct, gc=False, omit_defaults=True):
         When it was heard, Unix seconds.
     resource
         Plural name of the resource; "summary" is a kubelet's document, "metrics" an item of
-        metrics.k8s.io.
+        metrics.k8s.io, "logs" the end of one container's log.
     node
         Where a sample was taken; "" for watched objects.
     """

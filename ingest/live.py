@@ -28,6 +28,7 @@ from ingest.health import Health, Status
 from ingest.intake import Intake
 from ingest.known import Metadata
 from ingest.kubelet import Sampler
+from ingest.logs import LogReader
 from ingest.recorder import Recorder
 from ingest.reflect import Reflector
 from ingest.resources import NAMESPACES, RESOURCES, Resource
@@ -41,6 +42,9 @@ from stream.records import DeadLetter
 # A list that RBAC forbids must not hold back those behind it for ever.
 _STAGE_WAIT: Final = 30.0  # seconds
 _CHUNK: Final = 1000  # facts; some 10 ms of work
+
+
+Source = Reflector | Sampler | LogReader
 
 
 class LiveChunk(NamedTuple):
@@ -122,16 +126,19 @@ class Live:
 
     def sources(
         self, cluster: Cluster, since: float | None, chance: random.Random | None
-    ) -> list[Reflector | Sampler]:
+    ) -> list[Source]:
         """Make all sources of one cluster and register their statuses."""
         settings, scope = self._settings, Scope(self._settings.scope)
         sampler = Sampler(cluster, self._clock, self.buffer.offer, settings.kubelet)
+        logs = LogReader(cluster, self._clock, self.buffer.offer, settings.logs)
         reflectors: list[Reflector] = []
 
         async def put(fact: Fact) -> None:
             if fact.resource == "nodes":
                 sampler.note(fact)
             await self.buffer.put(fact)
+            if fact.resource == "pods" and settings.logs.tail:
+                logs.note(fact)  # behind the pod's own fact
 
         async def note_namespace(fact: Fact) -> None:
             if fact.type != "ERROR" and _namespace_changed(scope, fact):
@@ -153,7 +160,7 @@ class Live:
                 chance=chance,
             )
 
-        made: list[Reflector | Sampler] = []
+        made: list[Source] = []
         if scope.namespaces:  # with Roles alone there are no nodes, no namespaces and no kubelets
             wanted = [each for each in RESOURCES if each.namespaced]
             reflectors += [reflector(each, name) for each in wanted for name in scope.namespaces]
@@ -163,6 +170,8 @@ class Live:
             made += [reflector(NAMESPACES), *reflectors]
             if settings.kubelet.source != "off":
                 made.append(sampler)
+        if settings.logs.tail:
+            made.append(logs)
         self.statuses += [each.status for each in made]
         return made
 
@@ -213,9 +222,7 @@ async def watching(
                     task.cancel()
 
 
-async def _run(
-    source: Reflector | Sampler, others: Sequence[Reflector | Sampler], clock: Clock
-) -> None:
+async def _run(source: Source, others: Sequence[Source], clock: Clock) -> None:
     """Run a source once the lists that it builds upon are complete, or have taken too long."""
     stage = _stage(source)
     reflectors = [each for each in others if isinstance(each, Reflector)]
@@ -230,7 +237,7 @@ async def _run(
     await source.run()
 
 
-def _stage(source: Reflector | Sampler) -> int:
+def _stage(source: Source) -> int:
     return source.resource.stage if isinstance(source, Reflector) else 2  # behind the nodes
 
 

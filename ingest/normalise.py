@@ -27,17 +27,27 @@ from ingest.events import event_record, reference_of
 from ingest.facts import KINDS
 from ingest.memory import Memory, Stats
 from ingest.nodes import node_record
-from ingest.objects import READ_ERRORS, Event, Metadata, Node, ReplicaSet, Status, identify
+from ingest.objects import (
+    READ_ERRORS,
+    Event,
+    LogTail,
+    Metadata,
+    Node,
+    ReplicaSet,
+    Status,
+    identify,
+)
 from ingest.owners import root_of_pod, root_of_reference, root_of_replicaset
 from ingest.pod_objects import Pod
 from ingest.pods import pod_record
 from ingest.reading import AnyFact
+from ingest.redact import redact
 from ingest.samples import Metrics, Summary
 from ingest.seen import PodSeen
 from ingest.usage import metrics_record, number, summary_record
 from ingest.workloads import Workload
 from stream.errors import Rejected
-from stream.records import AnyInput, Gap, NodeMetricsRecord
+from stream.records import AnyInput, Gap, NodeMetricsRecord, PodRecord
 
 _GONE: Final = 410  # HTTP: the wanted resourceVersion is no longer kept
 
@@ -140,6 +150,9 @@ def _pod(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
             record.node,
             record.containers,
             deleted,
+            record.resource_version,
+            record.phase,
+            record.created_at,
         ),
         fact.at,
     )
@@ -219,6 +232,28 @@ def _metrics(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     return _unless_repeated(cluster, record, what, stats)
 
 
+def _log(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
+    tail = _read(_read_log, fact)
+    pod = cluster.seen.owned_pod(tail.uid)
+    if pod is None:
+        return None  # gone meanwhile, and with it whom the log would explain
+    return PodRecord(
+        fact.cluster,
+        fact.at,
+        pod.namespace,
+        pod.name,
+        pod.uid,
+        pod.version,
+        pod.workload,
+        pod.node,
+        pod.phase,
+        pod.created_at,
+        pod.containers,
+        pod.deleted,
+        log_tail=redact(tail.text),
+    )
+
+
 def _unless_repeated(
     cluster: Memory, record: NodeMetricsRecord, what: str, stats: Stats
 ) -> NodeMetricsRecord | None:
@@ -252,6 +287,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "replicasets": _replicaset,
     "summary": _summary,
     "metrics": _metrics,
+    "logs": _log,
 }
 
 _read_pod: Final = msgspec.json.Decoder(Pod).decode
@@ -261,4 +297,5 @@ _read_workload: Final = msgspec.json.Decoder(Workload).decode
 _read_replicaset: Final = msgspec.json.Decoder(ReplicaSet).decode
 _read_summary: Final = msgspec.json.Decoder(Summary).decode
 _read_metrics: Final = msgspec.json.Decoder(Metrics).decode
+_read_log: Final = msgspec.json.Decoder(LogTail).decode
 _read_status: Final = msgspec.json.Decoder(Status).decode

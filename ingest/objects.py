@@ -176,6 +176,16 @@ class ReplicaSet(Raw):
     metadata: Metadata
 
 
+class LogTail(Raw):
+    """The end of the log of a container that was restarted, redacted; ours, not Kubernetes'."""
+
+    namespace: str
+    pod: str
+    uid: str
+    container: str
+    text: str
+
+
 class Version(Raw):
     """object of a BOOKMARK, or whatever else has only metadata."""
 

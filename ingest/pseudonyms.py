@@ -41,6 +41,8 @@ _NAMES: Final = frozenset(
         "nodeRef",
         "subdomain",
         "username",
+        "pod",
+        "container",
         "value",
         "values",
         "args",

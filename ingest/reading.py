@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 import msgspec
 
 from ingest.facts import YEAR_2100, Fact, Type, read_fact
-from ingest.objects import READ_ERRORS, Event, Node, ReplicaSet
+from ingest.objects import READ_ERRORS, Event, LogTail, Node, ReplicaSet
 from ingest.pod_objects import Pod
 from ingest.samples import Metrics, Summary
 from ingest.workloads import Workload
@@ -100,6 +100,14 @@ class MetricsFact(_Read, tag="metrics"):
     resource: ClassVar[Literal["metrics"]] = "metrics"
 
 
+class LogFact(_Read, tag="logs"):
+    """The end of one container's log."""
+
+    object: LogTail
+    node: str = ""
+    resource: ClassVar[Literal["logs"]] = "logs"
+
+
 ReadFact: TypeAlias = (
     PodFact
     | EventFact
@@ -110,6 +118,7 @@ ReadFact: TypeAlias = (
     | ReplicaSetFact
     | SummaryFact
     | MetricsFact
+    | LogFact
 )
 AnyFact: TypeAlias = Fact | ReadFact
 _decode: Final[Callable[[bytes], ReadFact]] = msgspec.json.Decoder(ReadFact).decode

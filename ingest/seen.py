@@ -32,6 +32,9 @@ class PodSeen(msgspec.Struct, gc=False):
     node: str = ""
     containers: tuple[Container, ...] = ()
     deleted: bool = False
+    version: str = ""
+    phase: str = ""
+    created_at: float = 0.0
 
     def container(self, name: str) -> Container | None:
         """Return the container of this name as last seen."""

@@ -12,6 +12,7 @@ from ingest.buffer import BufferSettings
 from ingest.cluster import ClusterSettings
 from ingest.kubelet import KubeletSettings
 from ingest.lease import LeaseSettings
+from ingest.logs import LogSettings
 from ingest.reflect import ReflectSettings
 from ingest.scope import ScopeSettings
 from ingest.workloads import WorkloadSettings
@@ -30,6 +31,8 @@ class IngestSettings:
     """Where samples of nodes, volumes and containers come from."""
     workloads: WorkloadSettings = field(default_factory=WorkloadSettings)
     """Which changes of Deployments, StatefulSets and DaemonSets are noise."""
+    logs: LogSettings = field(default_factory=LogSettings)
+    """Whether the end of a restarted container's log is kept as evidence."""
     lease: LeaseSettings = field(default_factory=LeaseSettings)
     """Which of several replicas works."""
     watch: ReflectSettings = field(default_factory=ReflectSettings)

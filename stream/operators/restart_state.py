@@ -21,10 +21,11 @@ from stream.operators.burst import Hit
 from stream.operators.episode import Episode
 from stream.operators.pods import CRASH_LOOP, Pod, Restart
 from stream.operators.restart_rules import RestartSettings
-from stream.records import ObjectRef, PodRecord
+from stream.records import ObjectRef, Part, PodRecord
 
 IN_ALERT: Final = 0.1  # weight with which restarts of an incident are learned as usual
 _HITS: Final = 300  # restarts kept of one workload; more change no verdict
+_LAST_LINE: Final = 200  # characters of a log that a message shows; the finding has it all
 _OOMS: Final = 20
 _GENERATIONS: Final = 8  # kept of one workload
 _HISTORY: Final = 60.0  # seconds until a list is surely read and what it shows can be learned
@@ -55,6 +56,7 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
     delta: int = 0  # restarts since the newest point
     idle_since: float | None = None  # without a pod
     due: float | None = None
+    tail: str = ""  # end of the log of the container that was restarted last, where it is read
 
     def remember(self, pod: Pod, now: float) -> None:
         """Keep what a pod's first sight says of the time before it was watched."""
@@ -147,6 +149,13 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
             pod.alive and (pod.waiting in CRASH_LOOP or (uid in troubled and not pod.ready))
             for uid, pod in self.pods.items()
         )
+
+    def last_words(self) -> tuple[Part, ...]:
+        """Return the end of the newest restart's log as a reason, where there is one."""
+        lines = [line.strip() for line in self.tail.splitlines() if line.strip()]
+        if not lines:
+            return ()
+        return (Part("log_tail", self.tail, f"last words: {lines[-1][:_LAST_LINE]}"),)
 
     def labels(self, affected: Sequence[str] = ()) -> dict[str, str]:
         """Return the small facts of the newest restart, and the nodes of `affected` pods."""

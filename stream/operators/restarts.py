@@ -95,6 +95,11 @@ class Restarts:
         ref = record.workload
         key = f"{record.cluster}/{ref.namespace}/{ref.kind}/{ref.name}"
         workload = self._workloads.get(key)
+        if record.log_tail:  # says nothing else that was not said before
+            if workload is not None:
+                workload.tail = record.log_tail
+                self._workloads.put(key, workload)
+            return
         if workload is None:
             if record.deleted:
                 return
@@ -256,6 +261,7 @@ class Restarts:
         if workload.at_plateau():
             text = "the back-off is at its plateau: one attempt in five minutes"
             because = (*because, Part("backoff", "plateau", text))
+        because = (*because, *workload.last_words())
         what = "OOM kills" if found.oom else "restarts"
         return conclude(
             "restart-burst",
@@ -288,7 +294,8 @@ class Restarts:
                         rule, str(workload.ref), pod, at - known.since, count
                     )
                     if rule in {"crash-loop", "oom-kill", "restart-count"} and workload.last:
-                        because = (*because, *burst.last_exit(workload.last))
+                        exit_ = burst.last_exit(workload.last)
+                        because = (*because, *exit_, *workload.last_words())
                         labels = workload.labels() | {k: v for k, v in labels.items() if v}
                     out.append(
                         conclude(
@@ -352,7 +359,7 @@ class Restarts:
         if clean:
             because += (Part("clean", float(clean), f"{clean} of them with exit code 0"),)
         if workload.last is not None and rule != "pod-evicted":
-            because += burst.last_exit(workload.last)
+            because += burst.last_exit(workload.last) + workload.last_words()
         labels = workload.labels() if rule != "pod-evicted" else {"reason": "Evicted"}
         return conclude(
             rule,

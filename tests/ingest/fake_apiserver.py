@@ -148,6 +148,7 @@ class FakeApiServer:
         self.seen: list[Seen] = []
         self.pages: dict[str, tuple[int, list[Json]]] = {}
         self.watching = 0  # in good order, now
+        self.logs: dict[tuple[str, str], bytes] = {}  # (pod, container): of the one before
         self.documents: dict[str, Json] = {}  # other paths: what they answer
         self._news = asyncio.Condition()
         self._runner: web.AppRunner | None = None
@@ -258,6 +259,8 @@ class FakeApiServer:
         after = parts.index("namespaces") + 2 if in_namespace else (2 if parts[0] == "api" else 3)
         resource = parts[after] if len(parts) > after else "namespaces"
         name = parts[after + 1] if len(parts) > after + 1 else ""
+        if len(parts) > after + 2:
+            resource = f"{resource}/{parts[after + 2]}"
         namespace = parts[parts.index("namespaces") + 1] if in_namespace else ""
         verb = {"POST": "create", "PUT": "update"}.get(
             request.method, "watch" if watch else "get" if name else "list"
@@ -276,6 +279,8 @@ class FakeApiServer:
             return await self.always[verb](self, request)
         if request.path in self.documents:
             return web.json_response(self.documents[request.path])
+        if resource == "pods/log":
+            return self._log(name, parameters)
         if verb in ("create", "update", "get"):
             return await self._object(request, verb, resource, namespace, name)
         group = GROUPS.get(resource, "")
@@ -286,6 +291,13 @@ class FakeApiServer:
         if watch:
             return await self._watch(request, resource, namespace, parameters)
         return self._list(resource, namespace, parameters)
+
+    def _log(self, name: str, parameters: dict[str, str]) -> web.Response:
+        text = self.logs.get((name, parameters["container"]))
+        if text is None:
+            told = status(400, "BadRequest", "previous terminated container not found")
+            return web.json_response(told, status=400)
+        return web.Response(body=text, content_type="text/plain")
 
     def _invalid(self, message: str, code: int = 422) -> web.Response:
         return web.json_response(status(code, "Invalid", message), status=code)

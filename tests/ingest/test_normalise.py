@@ -144,6 +144,7 @@ def test_both_ways_of_reading_give_the_same_records(golden: Golden, fact: Make) 
         "replicasets": "replicaset",
         "summary": "summary",
         "metrics": "node_metrics",
+        "logs": "log",
     }
     assert set(names) == set(KINDS)
     raw, typed = Normaliser(), Normaliser()
