@@ -79,12 +79,18 @@ _status: Final = msgspec.json.Decoder(Status, strict=False).decode
 
 
 class Reply:
-    """One answer: headers are here, the body is not."""
+    """One answer: headers are here, the body is not.
+
+    Attributes
+    ----------
+    what
+        Who was asked for what, for messages.
+    """
 
     def __init__(self, response: aiohttp.ClientResponse, clock: Clock, what: str) -> None:
         self._response = response
         self._clock = clock
-        self._what = what
+        self.what = what
         self._read_since: float | None = None
         self._silent = False
         self.status = response.status
@@ -116,8 +122,8 @@ class Reply:
                     chunk = await self._response.content.readany()
                 except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                     if self._silent:
-                        raise Silent(f"{self._what}: no byte for {idle:.0f} s") from error
-                    raise Unavailable(f"{self._what}: {type(error).__name__}: {error}") from error
+                        raise Silent(f"{self.what}: no byte for {idle:.0f} s") from error
+                    raise Unavailable(f"{self.what}: {type(error).__name__}: {error}") from error
                 self._read_since = None
                 if not chunk:
                     return
@@ -143,7 +149,7 @@ class Reply:
                 parts.append(chunk)
                 size += len(chunk)
                 if size > limit:
-                    raise Refused(f"{self._what}: the answer is longer than {limit} bytes", 413)
+                    raise Refused(f"{self.what}: the answer is longer than {limit} bytes", 413)
         return b"".join(parts)
 
     def close(self) -> None:

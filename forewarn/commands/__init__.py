@@ -13,6 +13,7 @@ from typing import Any, Final
 from forewarn.commands.backtest import backtest
 from forewarn.commands.check_config import check_config
 from forewarn.commands.demo import demo
+from forewarn.commands.doctor import doctor
 from forewarn.commands.influxdb import influxdb
 from forewarn.commands.ingest import ingest
 from forewarn.commands.record import record
@@ -27,6 +28,7 @@ COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
         "run": run,
         "ingest": ingest,
         "record": record,
+        "doctor": doctor,
         "replay": replay,
         "demo": demo,
         "backtest": backtest,
