@@ -25,6 +25,7 @@ from stream.checkpoint import PagedValue
 from stream.operators import episode
 from stream.operators.agenda import Agenda
 from stream.operators.base import Output
+from stream.operators.bounds import Count, Seconds
 from stream.operators.conclude import conclude, span
 from stream.operators.episode import Episode
 from stream.operators.nodes import newer
@@ -49,9 +50,9 @@ _MINUTE = 60.0
 class ChangeSettings:
     """When a change is worth a word."""
 
-    stuck_after: float | None = 10 * _MINUTE
+    stuck_after: Seconds | None = 10 * _MINUTE
     """`rollout-stuck` after so many seconds without progress, Kubernetes' default; None: off."""
-    images_kept: int = 10
+    images_kept: Count = 10
     """Revisions whose images are remembered, to recognise a rollback."""
 
 

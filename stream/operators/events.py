@@ -35,6 +35,7 @@ from stream.checkpoint import PagedBank, PagedValue
 from stream.columns import Columns
 from stream.operators.agenda import Agenda
 from stream.operators.base import Output
+from stream.operators.bounds import Score, Seconds
 from stream.operators.event_groups import SETTLE, Group, Line
 from stream.operators.event_witness import Nobody, Witness
 from stream.operators.event_words import ENTRIES, say, say_account
@@ -50,19 +51,19 @@ _HOUR = 3600.0
 class EventSettings:
     """When a group of events is worth a word."""
 
-    threshold: float | None = 6.2
+    threshold: Score | None = 6.2
     """`event-anomaly` from this evidence score; None turns the rule off."""
-    critical: float = 8.0
+    critical: Score = 8.0
     """Severity critical from this score."""
-    warm_up: float = 12 * _HOUR
+    warm_up: Seconds = 12 * _HOUR
     """Seconds of a cluster in which nothing can be called unusual."""
-    hold: float = 2 * _HOUR
+    hold: Seconds = 2 * _HOUR
     """Seconds without a line after which a group is over."""
-    fold: float = 15 * _MINUTE
+    fold: Seconds = 15 * _MINUTE
     """Seconds after a group was said in which a second of its family and place is part of it."""
-    noise_every: float = 30 * _MINUTE
+    noise_every: Seconds = 30 * _MINUTE
     """Seconds of event time between two `event-noise` accounts; divides a day."""
-    idle: float = 14 * 24 * _HOUR
+    idle: Seconds = 14 * 24 * _HOUR
     """Seconds after which a silent key is forgotten."""
 
 

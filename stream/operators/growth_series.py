@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from stream.operators.bounds import Odds, Percent, Quantity, Seconds
 from stream.records import ContainerUsage, Filesystem, NodeMetricsRecord, ObjectRef
 
 MIB: Final = 2.0**20
@@ -31,45 +32,51 @@ _HOUR: Final = 3600.0
 class GrowthSettings:
     """Where limits bind and when it is worth a word."""
 
-    memory_eviction: float = 100 * MIB
+    memory_eviction: Quantity = 100 * MIB
     """Bytes of node memory that must stay available (kubelet ``evictionHard``)."""
-    disk_limit: float = 90.0
+    disk_limit: Percent = 90.0
     """Percent of the node's file system at which the kubelet evicts."""
-    image_disk_limit: float = 85.0
+    image_disk_limit: Percent = 85.0
     """Percent of the image file system at which the kubelet evicts."""
-    image_gc: float | None = 85.0
+    image_gc: Percent | None = 85.0
     """Percent at which image collection sets in (``imageGCHighThresholdPercent``); None: never."""
-    image_gc_share: float = 30.0
+    image_gc_share: Percent = 30.0
     """Percent of a disk shared with the node that images must hold for the promise to count."""
-    inode_limit: float = 95.0
+    inode_limit: Percent = 95.0
     """Percent of a node's inodes at which the kubelet evicts."""
-    cpu_warning: float | None = 70.0
+    cpu_warning: Percent | None = 70.0
     """`node-cpu-high` from so many percent of the allocatable; None: no such rule."""
-    cpu_critical: float = 90.0
-    memory_warning: float | None = 70.0
+    cpu_critical: Percent = 90.0
+    memory_warning: Percent | None = 70.0
     """`node-memory-high`, percent of the allocatable."""
-    memory_critical: float = 90.0
-    disk_warning: float | None = 70.0
+    memory_critical: Percent = 90.0
+    disk_warning: Percent | None = 70.0
     """`node-disk-high`, percent of the capacity."""
-    disk_critical: float = 90.0
-    pods_warning: float | None = 80.0
+    disk_critical: Percent = 90.0
+    pods_warning: Percent | None = 80.0
     """`node-pods-high`, percent of the pod slots."""
-    high_after: float = 5 * _MINUTE
+    high_after: Seconds = 5 * _MINUTE
     """Seconds that a value must stay above a fixed threshold before it is said."""
-    high_margin: float = 5.0
+    high_margin: Percent = 5.0
     """Percentage points below the threshold at which it is taken back."""
-    critical_hours: float = 4.0
+    critical_hours: Quantity = 4.0
     """A predicted exhaustion becomes critical when the median time left is shorter."""
-    critical_odds: float = 0.9
+    critical_odds: Odds = 0.9
     """… and the odds of a crossing within a day are at least this."""
-    repeat: float = 6 * _HOUR
+    repeat: Seconds = 6 * _HOUR
     """Seconds after which a finding that goes on is said again, with the new forecast."""
-    quiet: float = 6 * _HOUR
+    quiet: Seconds = 6 * _HOUR
     """Seconds between forecasts of a series that heads nowhere."""
-    point_every: float = _MINUTE
+    point_every: Seconds = _MINUTE
     """Seconds between two points of one series in the time-series store."""
-    gone_after: float = 30 * _MINUTE
+    gone_after: Seconds = 30 * _MINUTE
     """Seconds without a sample after which a firing finding is resolved."""
+
+    def __post_init__(self) -> None:
+        for name in ("cpu", "memory", "disk"):
+            warning, critical = getattr(self, f"{name}_warning"), getattr(self, f"{name}_critical")
+            if warning is not None and critical < warning:
+                raise ValueError(f"{name}_critical ({critical:g}) is below {name}_warning")
 
 
 class Kind(NamedTuple):

@@ -24,6 +24,7 @@ from stream.checkpoint import PagedValue
 from stream.operators import episode
 from stream.operators.agenda import Agenda
 from stream.operators.base import Output
+from stream.operators.bounds import Count, Seconds
 from stream.operators.conclude import conclude, span
 from stream.operators.episode import Episode
 from stream.operators.shelf import Shelf
@@ -37,21 +38,21 @@ _MINUTE = 60.0
 class NodeSettings:
     """When a node's state is worth a word; every rule can be turned off by None."""
 
-    not_ready_after: float | None = 60.0
+    not_ready_after: Seconds | None = 60.0
     """`node-not-ready` after so many seconds of Ready False or Unknown."""
-    ready_for: float = 60.0
+    ready_for: Seconds = 60.0
     """Seconds of Ready after which it is over; below the kubelet's own 10 s it would flicker."""
-    pressure_after: float | None = 0.0
+    pressure_after: Seconds | None = 0.0
     """`node-pressure` after so many seconds of memory, disk or PID pressure."""
-    pressure_gone_for: float = 5 * _MINUTE
+    pressure_gone_for: Seconds = 5 * _MINUTE
     """Seconds; the kubelet itself holds a pressure condition for 5 minutes."""
-    taint_after: float | None = 5 * _MINUTE
+    taint_after: Seconds | None = 5 * _MINUTE
     """`node-taint` after so many seconds; a cordon's and Kubernetes' own taints do not count."""
-    flapping_transitions: int | None = 3
+    flapping_transitions: Count | None = 3
     """`node-ready-flapping` from so many changes of Ready within `flapping_window`."""
-    flapping_window: float = 15 * _MINUTE
+    flapping_window: Seconds = 15 * _MINUTE
     """Seconds."""
-    deleted_hold: float | None = 30 * _MINUTE
+    deleted_hold: Seconds | None = 30 * _MINUTE
     """Seconds that `node-deleted` fires for a node deleted without a drain; None: evidence only."""
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from stream.operators.bounds import Count, Score, Seconds
 from stream.operators.conclude import span
 from stream.operators.pods import CRASH_LOOP, IMAGE_PULL, Pod
 from stream.records import Part, Severity
@@ -26,45 +27,45 @@ _HOUR = 3600.0
 class RestartSettings:
     """When restarts are worth a word; every rule can be turned off by None."""
 
-    alert_score: float | None = 5.0
+    alert_score: Score | None = 5.0
     """`restart-burst` from this −log10 of the chance that the usual rate does it by itself."""
-    oom_alert_score: float = 4.0
+    oom_alert_score: Score = 4.0
     """The same when every counted restart was an OOM kill: memory does not come back by luck."""
-    min_restarts: int = 3
+    min_restarts: Count = 3
     """A burst has at least so many restarts; 2 when they are OOM kills."""
-    quiet: float = 10 * _MINUTE
+    quiet: Seconds = 10 * _MINUTE
     """Seconds without a restart and with pods ready after which a burst is over."""
-    startup: float = 10 * _MINUTE
+    startup: Seconds = 10 * _MINUTE
     """Seconds of a new release's pod in which restarts wait for a verdict; 0: they do not."""
-    startup_restarts: int = 3
+    startup_restarts: Count = 3
     """So many of them are ordinary; from one more all count."""
-    rollout: float = _HOUR
+    rollout: Seconds = _HOUR
     """Seconds after a release's first pod in which its pods are called new."""
-    count_threshold: int | None = 3
+    count_threshold: Count | None = 3
     """`restart-count` from so many counted restarts in `count_window`; severity info."""
-    count_window: float = _HOUR
+    count_window: Seconds = _HOUR
     """Seconds, four hours at most; also the mute before the rule is said again."""
     ignore_exit_code_zero: bool = True
     """A container that ended with exit code 0 did what it was asked: told, not counted."""
-    crash_loop_after: float | None = 15 * _MINUTE
+    crash_loop_after: Seconds | None = 15 * _MINUTE
     """`crash-loop` after so many seconds in CrashLoopBackOff (kubernetes-mixin's figure)."""
-    image_pull_after: float | None = 5 * _MINUTE
+    image_pull_after: Seconds | None = 5 * _MINUTE
     """`image-pull` after so many seconds in ImagePullBackOff or ErrImagePull."""
-    pending_after: float | None = 10 * _MINUTE
+    pending_after: Seconds | None = 10 * _MINUTE
     """`pod-pending` after so many seconds that no node took the pod."""
-    oom_threshold: int | None = 2
+    oom_threshold: Count | None = 2
     """`oom-kill` fires from so many OOM kills of one workload in `oom_window`."""
-    oom_window: float = 24 * _HOUR
+    oom_window: Seconds = 24 * _HOUR
     """Seconds."""
-    share_score: float | None = 4.0
+    share_score: Score | None = 4.0
     """`namespace-restart-share` from this −log10 chance under the namespace's own history."""
-    share_pods: int = 3
+    share_pods: Count = 3
     """It takes so many restarting pods, of `share_workloads` workloads."""
-    share_workloads: int = 2
+    share_workloads: Count = 2
     """See above: one workload's trouble is that workload's burst."""
-    grace: float = 10 * _MINUTE
+    grace: Seconds = 10 * _MINUTE
     """Seconds that a deleted pod is remembered, so that a late record does not revive it."""
-    idle: float = 14 * 24 * _HOUR
+    idle: Seconds = 14 * 24 * _HOUR
     """Seconds without a pod after which a workload is forgotten; two days for Jobs and pods."""
 
 

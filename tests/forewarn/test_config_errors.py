@@ -35,6 +35,23 @@ CASES = [
     ("cluster: a\ncluster: b", "2:1: cluster: key given twice, first on line 1"),
     ("log:\n  level: info\n  level: debug", "3:3: log.level: key given twice, first on line 2"),
     ("log: {}\nstore: {}\nlog: {}", "3:1: log: key given twice, first on line 1"),
+    # out of bounds
+    (
+        "operators:\n  growth:\n    disk_warning: 7000",
+        "3:19: operators.growth.disk_warning: must b",
+    ),
+    (
+        "operators:\n  restarts: {count_window: -3}",
+        "2:28: operators.restarts.count_window: must be",
+    ),
+    (
+        "operators:\n  nodes: {not_ready_after: .nan}",
+        "2:28: operators.nodes.not_ready_after: must b",
+    ),
+    (
+        "operators:\n  growth: {disk_warning: 80, disk_critical: 50}",
+        "2:11: operators.growth: disk_critical (50) is below disk_warning",
+    ),
     # wrong types
     ("partitions: many", "1:13: partitions: must be a whole number"),
     ("partitions: 1.5", "1:13: partitions: must be a whole number"),
