@@ -26,7 +26,7 @@ def span(seconds: float) -> str:
     Examples
     --------
     >>> span(42.0), span(11_400.0), span(200_000.0)
-    ('42 s', '3 h 10 min', '2 d 8 h')
+    ('42 s', '3 h 10 min', '2 d 7 h')
     """
     minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86_400)
     if minutes < 1:
