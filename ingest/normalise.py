@@ -19,12 +19,13 @@ to others: places and dead letters, ticks (`ingest.intake`), the bus.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from ingest.events import event_record, reference_of
-from ingest.facts import KINDS
+from ingest.facts import KINDS, Fact
 from ingest.memory import Memory, Stats
 from ingest.nodes import node_record
 from ingest.objects import (
@@ -266,10 +267,10 @@ def _unless_repeated(
 
 
 def _gap(cluster: Memory, fact: AnyFact) -> Gap:
-    try:
-        status = _read(_read_status, fact)
-    except Rejected:
-        status = Status()  # that something was missed is known all the same
+    status = Status()  # that something was missed is known, whatever can be read of it
+    if isinstance(fact, Fact):
+        with suppress(Rejected):
+            status = _read(_read_status, fact)
     reason = "expired" if status.code == _GONE else (status.reason or "error").lower()
     said = number(status.details.get("since")) if isinstance(status.details, dict) else None
     since = cluster.heard.get(fact.resource, fact.at) if said is None else said

@@ -280,6 +280,15 @@ def test_no_object_whatever_breaks_the_path(resource: Any, word: Any, content: A
     assert all(letter.error and letter.place == "x" and letter.value for letter in letters)
 
 
+def test_an_error_that_looks_like_an_object_is_a_gap_all_the_same(
+    golden: Golden, fact: Make
+) -> None:
+    line = msgspec.json.encode(fact("nodes", golden("node"), "ERROR"))
+    for read in (read_fact(line), read_whole(line)):
+        (gap,) = Normaliser().feed(read)
+        assert isinstance(gap, Gap)
+
+
 def test_a_rejected_fact_is_counted_with_its_resource(fact: Make) -> None:
     normaliser = Normaliser()
     with pytest.raises(Rejected, match="not an object of nodes"):
