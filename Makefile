@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(shell cksum requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench components lock
+.PHONY: help setup demo demo-influxdb test check bench components lock
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ $(READY):
 
 demo: $(READY) ## play a recorded cluster at high speed and serve its page on 127.0.0.1
 	@$(BIN)/forewarn demo $(ARGS)
+
+demo-influxdb: $(READY) ## the demo with a real InfluxDB beside it, for Grafana
+	@deploy/influxdb/demo.sh $(ARGS)
 
 test: $(READY) ## all checks and tests; says what it skipped and why
 	@$(BIN)/python -m pytest -q -rs $(ARGS)

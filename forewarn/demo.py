@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from prometheus_client import CollectorRegistry, ProcessCollector
 from rich.console import Console
 from rich.text import Text
 
@@ -20,6 +21,8 @@ from alerting.escape import clean
 from forewarn.config import Config
 from forewarn.console.feed import Feed, Pulse
 from forewarn.console.server import create_app
+from forewarn.figures import Outputs
+from forewarn.history import beside
 from forewarn.pipeline import Pipeline
 from forewarn.play import Run, play
 from forewarn.report import build
@@ -33,6 +36,7 @@ from stream.errors import Rejected
 
 TAPE: Final = Path(__file__).resolve().parent.parent / "examples" / "tapes" / "demo.tape.zst"
 HOST: Final = "127.0.0.1"
+_OWN_EVERY: Final = 600.0  # seconds of event time between two sets of our own figures
 
 
 async def demo(
@@ -58,19 +62,27 @@ async def demo(
     span = _span(path)
     feed = Feed(clock, config.cluster)
     stop = stopping()
-    page = serving(create_app(feed, clock), HOST, port)
+    outputs, registry = Outputs(), CollectorRegistry()
+    ProcessCollector(registry=registry)
+    page = serving(create_app(feed, clock, registry=registry), HOST, port)
+    told = Run()
     async with EmbeddedBus.open(None) as bus, page as address:
         console.print(Text.assemble("page  ", (address, "bold"), "   (Ctrl-C ends)"))
-        apply = both(feed.apply, incidents(console))
-        async with Pipeline.open(bus, config, clock, apply=apply) as pipeline:
-            run = await play(
-                pipeline,
-                [path],
-                clock,
-                speed=speed,
-                progress=lambda run: feed.pulse(_pulse(run, span, speed)),
-                stop=stop,
-            )
+        apply = both(feed.apply, outputs.apply, incidents(console))
+
+        def event_time() -> float:
+            return told.event_time or span[0]
+
+        def progress(run: Run) -> None:
+            nonlocal told
+            told = run
+            feed.pulse(_pulse(run, span, speed))
+
+        async with (
+            Pipeline.open(bus, config, clock, apply=apply) as pipeline,
+            beside(pipeline, clock, registry, outputs, now=event_time, every=_OWN_EVERY),
+        ):
+            run = await play(pipeline, [path], clock, speed=speed, progress=progress, stop=stop)
             show(await build(bus, run.facts, await pipeline.state_hash()), console)
         if not (leave or stop.is_set()):
             console.print(

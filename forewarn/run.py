@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from prometheus_client import CollectorRegistry
 from rich.console import Console
 
 from forewarn.buses import open_bus, topics_of
@@ -22,7 +23,9 @@ from forewarn.config import Config
 from forewarn.console.feed import Feed, Pulse
 from forewarn.console.server import create_app
 from forewarn.demo import both, incidents
+from forewarn.figures import Outputs
 from forewarn.follow import Appender, Follower
+from forewarn.history import beside
 from forewarn.metrics import registry_of
 from forewarn.pipeline import Pipeline
 from forewarn.probes import probes
@@ -52,7 +55,7 @@ async def ingest(config: Config, clock: Clock, console: Console) -> None:
             await bus.ensure(topics_of(config))
             yield Appender(bus, config.partitions)
 
-    async with _probed(follower, config) as address:
+    async with _probed(follower, config, registry_of(follower)) as address:
         console.print(f"probes and metrics on {address}", style="dim")
         await follower.run(stage, stop)
 
@@ -84,24 +87,27 @@ async def run(
     writer = TapeWriter(tape) if tape is not None else None
     follower = Follower(config, clock, Recorder(writer) if writer is not None else None)
     follower.told = _pulses(feed, follower, clock)
-    apply = both(feed.apply, incidents(console)) if console.is_terminal else feed.apply
+    outputs, registry = Outputs(), registry_of(follower)
+    takers = [feed.apply, outputs.apply]
+    apply = both(*takers, incidents(console)) if console.is_terminal else both(*takers)
 
     @asynccontextmanager
     async def stage() -> AsyncIterator[Pipeline]:
         async with (
             open_bus(config) as bus,
             Pipeline.open(bus, config, clock, send=send, apply=apply) as pipeline,
+            beside(pipeline, clock, registry, outputs),
         ):
             yield pipeline
 
     def wrong() -> dict[str, str]:
         return {each.name: "" if each.passed else each.text for each in follower.checks()}
 
-    page = create_app(feed, clock, registry=registry_of(follower), ready=wrong)
+    page = create_app(feed, clock, registry=registry, ready=wrong)
     async with AsyncExitStack() as stack:
         if writer is not None:
             stack.enter_context(writer)
-        probe = await stack.enter_async_context(_probed(follower, config))
+        probe = await stack.enter_async_context(_probed(follower, config, registry))
         shown = await stack.enter_async_context(
             serving(page, config.console.host, config.console.port)
         )
@@ -110,8 +116,10 @@ async def run(
 
 
 @asynccontextmanager
-async def _probed(follower: Follower, config: Config) -> AsyncIterator[str]:
-    app = probes(follower.checks, registry_of(follower))
+async def _probed(
+    follower: Follower, config: Config, registry: CollectorRegistry
+) -> AsyncIterator[str]:
+    app = probes(follower.checks, registry)
     async with serving(app, config.probes.host, config.probes.port) as address:
         yield address
 

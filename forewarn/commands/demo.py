@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from forewarn.commands.base import SpeedOption, settings_of, terminal, wait
+from forewarn.commands.base import ConfigOption, SpeedOption, settings_of, terminal, wait
 
 
 def demo(
@@ -19,6 +19,7 @@ def demo(
     tape: Annotated[
         Path | None, typer.Option(help="Another recording than the one that comes with forewarn.")
     ] = None,
+    config: ConfigOption = None,
 ) -> None:
     """Play a recorded cluster at high speed and serve its page on 127.0.0.1.
 
@@ -28,7 +29,7 @@ def demo(
     from forewarn.demo import demo as run
     from stream.clock import SystemClock
 
-    settings = settings_of(None)
+    settings = settings_of(config)
     wait(
         run(
             settings,

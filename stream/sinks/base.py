@@ -24,6 +24,7 @@ class Trouble(StrEnum):
     SERVER_ERROR = "server-error"
     UNAUTHORISED = "unauthorised"  # a person must look; the bus keeps everything until then
     NO_BUCKET = "no-bucket"  # `forewarn influxdb setup` makes it
+    STOPPED = "stopped"  # the sink itself, because too much was refused: a person must look
 
 
 class Troubled(Unavailable):

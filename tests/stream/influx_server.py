@@ -107,10 +107,14 @@ class InfluxServer:
             command, stdout=log, stderr=log, env={**os.environ, "HOME": str(self.data)}
         )
         log.close()
-        self._wait()
-        if self._is_new:
-            self._set_up()
-            self._is_new = False
+        try:
+            self._wait()
+            if self._is_new:
+                self._set_up()
+        except BaseException:
+            self.stop(kill=True)
+            raise
+        self._is_new = False
 
     def stop(self, kill: bool = False) -> None:
         """End it, politely or not."""

@@ -1,0 +1,101 @@
+"""The history beside a pipeline: the sink as a task of its own, and everybody's figures.
+
+Guaranteed: the pipeline never waits for InfluxDB, whatever happens to it; when the block ends, what
+is on the bus has some seconds to get there, and what has not is read again by the next run. A
+sink that must stop (`Corrupt`) stops alone, aloud, and keeps its position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from forewarn.figures import Outputs, OwnRows, PipelineCollector, SinkCollector
+from forewarn.influxdb import sink
+from forewarn.pipeline import Pipeline
+from stream.clock import Clock
+from stream.errors import Corrupt
+from stream.sinks.base import Trouble
+from stream.sinks.drain import Drain
+
+LAST: Final = 5.0  # seconds; Kubernetes grants thirty to the whole process
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def beside(
+    pipeline: Pipeline,
+    clock: Clock,
+    registry: CollectorRegistry,
+    outputs: Outputs,
+    *,
+    now: Callable[[], float] | None = None,
+    every: float = 60.0,
+    last: float = LAST,
+) -> AsyncIterator[Drain | None]:
+    """Show the pipeline's figures in `registry` and, where configured, write its history.
+
+    Parameters
+    ----------
+    outputs
+        Counts what goes by; its `apply` was given to the pipeline.
+    now, every
+        What time our own figures carry in the history (the clock's, or that of a recording), and
+        how many seconds of it lie between two sets.
+    last
+        Seconds that the last points have to reach the server when the block ends.
+
+    Yields the sink, or None where no InfluxDB is configured.
+    """
+    config = pipeline.config
+    with _shown(registry, outputs, PipelineCollector(pipeline)):
+        if config.influxdb.url is None:
+            yield None
+            return
+        own = OwnRows(registry, now or clock.now, every)
+        opened = sink(pipeline.bus, config.partitions, config.influxdb, clock, own=own)
+        async with opened as drain:
+            stop = asyncio.Event()
+            working = asyncio.create_task(_work(drain, stop), name="influxdb")
+            with _shown(registry, SinkCollector(drain)):
+                try:
+                    yield drain
+                finally:
+                    stop.set()
+                    await _end(drain, working, last)
+
+
+async def _work(drain: Drain, stop: asyncio.Event) -> None:
+    try:
+        await drain.run(stop)
+    except Corrupt as error:
+        drain.tally.trouble = Trouble.STOPPED
+        _log.error("influxdb=stopped error=%r", str(error))
+
+
+async def _end(drain: Drain, working: asyncio.Task[None], last: float) -> None:
+    try:
+        async with asyncio.timeout(last):
+            await working
+            if drain.tally.trouble is not Trouble.STOPPED:
+                await drain.drain()
+    except TimeoutError:
+        _log.warning("influxdb=behind waiting=%.0fs action=next-run", drain.waiting())
+
+
+@contextmanager
+def _shown(registry: CollectorRegistry, *collectors: Collector) -> Iterator[None]:
+    for collector in collectors:
+        registry.register(collector)
+    try:
+        yield
+    finally:
+        for collector in collectors:
+            registry.unregister(collector)
