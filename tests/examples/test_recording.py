@@ -1,6 +1,6 @@
 """What is recorded is what was sent, and scripted kubelets keep kubelet's rules of restarting.
 
-A keeper of requests stands in for the API server, and the tape's time passes a million
+A keeper of requests stands in for the API server, and the tape's time passes a thousand
 times as fast; the real server is met when a tape is recorded.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-FACTOR = 1e6
+FACTOR = 1e3
 
 
 class Server:
