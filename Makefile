@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(shell cksum requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-influxdb test check bench components lock
+.PHONY: help setup demo demo-influxdb test check bench quality components lock
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ check: $(READY) ## ruff, formatting, mypy strict, import contracts
 
 bench: $(READY) ## measure: asserted before timed, ratios inside one run
 	@$(BIN)/python -m pytest -q benchmarks -o python_files='bench_*.py' --benchmark-only $(ARGS)
+
+quality: $(READY) ## accuracy, noise and speed of every model on data kept aside, as one table
+	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
 components: ## build what tests need beside Python (a Kubernetes control plane, Chromium), cached
 	@deploy/components

@@ -51,7 +51,7 @@ _HOUR = 3600.0
 class EventSettings:
     """When a group of events is worth a word."""
 
-    threshold: Score | None = 6.2
+    threshold: Score | None = 7.2
     """`event-anomaly` from this evidence score; None turns the rule off."""
     critical: Score = 8.0
     """Severity critical from this score."""

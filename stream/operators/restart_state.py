@@ -78,7 +78,9 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
         """Take restarts of one pod in; say whether any of them counts."""
         birth = self.births.get(pod.generation, -math.inf)
         new = bool(pod.generation) and pod.created_at - birth < settings.rollout
-        usual = max(settings.startup_restarts, self.habit + 1 if self.habit else 0)
+        # Who has needed more than most may need more than it has shown.
+        spare = 2 if self.habit > settings.startup_restarts else 1
+        usual = max(settings.startup_restarts, self.habit + spare if self.habit else 0)
         hits: list[Hit] = []
         for restart in restarts:
             self.last, self.last_pod = restart, uid
