@@ -72,6 +72,19 @@ class Pod(msgspec.Struct, gc=False, array_like=True):
     evicted: bool = False
 
     @property
+    def shown(self) -> tuple[object, ...]:
+        """All that rules look at beside restarts: where it is equal, a record says nothing new."""
+        return (
+            self.phase,
+            self.ready,
+            self.waiting,
+            self.waiting_image,
+            self.unscheduled,
+            self.unscheduled_why,
+            self.deleted_at,
+        )
+
+    @property
     def alive(self) -> bool:
         """It is there and has not finished for good."""
         return self.deleted_at is None and self.phase not in {"Succeeded", "Failed"}

@@ -106,6 +106,7 @@ class Restarts:
             workload = Workload(record.cluster, ref)
             self._namespaces.admit(key, workload.cluster, ref.namespace, self._now, self._agenda)
         pod = workload.pods.get(record.uid)
+        before = None if pod is None else pod.shown
         if pod is None:
             if record.deleted:
                 return
@@ -122,6 +123,9 @@ class Restarts:
         elif not newer(record.resource_version, record.at, pod.version, pod.at):
             return
         restarts, kills = observe(pod, record)
+        if not (restarts or kills or record.reason == "Evicted") and pod.shown == before:
+            self._workloads.put(key, workload)  # most records: labels, heartbeats, other fields
+            return
         settings = self._settings
         if workload.count(record.uid, pod, restarts, settings):
             self._namespaces.touch(workload.cluster, ref.namespace, self._now, self._agenda)
