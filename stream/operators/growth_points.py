@@ -7,7 +7,8 @@ makes no point.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from math import isfinite
 from typing import Final
 
@@ -15,9 +16,10 @@ import numpy as np
 
 from stream.columns import Columns
 from stream.operators.growth_series import taken_of
-from stream.records import Filesystem, NodeMetricsRecord, Point
+from stream.records import ContainerUsage, Filesystem, NodeMetricsRecord, Point, VolumeUsage
 
 Tags = tuple[tuple[str, str], ...]
+_Series = tuple[str, Tags, Callable[[], dict[str, float]]]  # measurement, tags, what makes fields
 _NOTHING: Final = Filesystem(used=None, capacity=None)
 
 
@@ -34,18 +36,20 @@ class Points:
         self._every = every
         self._told = Columns("points")
 
-    def of(self, record: NodeMetricsRecord) -> Iterator[Point]:
-        """Yield the points of a record that are due."""
-        made = [("node", *_node(record)), *_volumes(record), *_containers(record)]
-        made = [each for each in made if each[2]]
-        if not made:
-            return
-        rows = self._told.rows_of([f"{name}|{tags}" for name, tags, _ in made])
-        due = record.at - self._told.seen(rows) >= self._every
-        self._told.see(rows[due], np.full(int(due.sum()), record.at))
-        for (name, tags, fields), is_due in zip(made, due.tolist(), strict=True):
-            if is_due:
-                yield Point(name, tags, fields, record.at)
+    def of(self, record: NodeMetricsRecord) -> list[Point]:
+        """Return the points of a record that are due; fields are made for these alone."""
+        series = [_node(record), *_volumes(record), *_containers(record)]
+        rows = self._told.rows_of([f"{name}|{tags}" for name, tags, _ in series])
+        due = np.flatnonzero(record.at - self._told.seen(rows) >= self._every).tolist()
+        points: list[Point] = []
+        made: list[int] = []
+        for i in due:
+            name, tags, fields_of = series[i]
+            if fields := fields_of():
+                points.append(Point(name, tags, fields, record.at))
+                made.append(i)
+        self._told.see(rows[made], np.full(len(made), record.at))
+        return points
 
     def evict(self, before: float) -> None:
         """Forget series without a point since `before`."""
@@ -60,11 +64,16 @@ class Points:
         self._told.restore(pages)
 
 
-def _node(record: NodeMetricsRecord) -> tuple[Tags, dict[str, float]]:
+def _node(record: NodeMetricsRecord) -> _Series:
+    tags = (("cluster", record.cluster), ("node", record.node))
+    return "node", tags, partial(_node_fields, record)
+
+
+def _node_fields(record: NodeMetricsRecord) -> dict[str, float]:
     allocatable, capacity = record.allocatable, record.capacity
     disk = record.filesystem or _NOTHING
     image = record.image_filesystem or _NOTHING
-    fields = _known(
+    return _known(
         cpu_cores=record.cpu,
         memory_working_set_bytes=record.memory,
         memory_available_bytes=record.memory_available,
@@ -82,47 +91,57 @@ def _node(record: NodeMetricsRecord) -> tuple[Tags, dict[str, float]]:
         pids_percent=_percent(record.pids, record.pids_max),
         pods_percent=_percent(record.pods, allocatable.pods or capacity.pods),
     )
-    return (("cluster", record.cluster), ("node", record.node)), fields
 
 
-def _volumes(record: NodeMetricsRecord) -> Iterator[tuple[str, Tags, dict[str, float]]]:
+def _volumes(record: NodeMetricsRecord) -> Iterator[_Series]:
     for volume in record.volumes:
-        disk = volume.filesystem
-        fields = _known(
-            used_bytes=disk.used,
-            capacity_bytes=disk.capacity,
-            used_percent=_full(disk),
-            inodes_used=disk.inodes_used,
-            inodes_percent=_percent(disk.inodes_used, disk.inodes),
-        )
         tags = (
             ("claim", volume.claim),
             ("cluster", record.cluster),
             ("namespace", volume.namespace),
         )
-        yield "volume", tags, fields
+        yield "volume", tags, partial(_volume_fields, volume)
 
 
-def _containers(record: NodeMetricsRecord) -> Iterator[tuple[str, Tags, dict[str, float]]]:
-    highest: dict[Tags, dict[str, float]] = {}
+def _volume_fields(volume: VolumeUsage) -> dict[str, float]:
+    disk = volume.filesystem
+    return _known(
+        used_bytes=disk.used,
+        capacity_bytes=disk.capacity,
+        used_percent=_full(disk),
+        inodes_used=disk.inodes_used,
+        inodes_percent=_percent(disk.inodes_used, disk.inodes),
+    )
+
+
+def _containers(record: NodeMetricsRecord) -> Iterator[_Series]:
+    """Yield a workload's containers of one name as one series: on this node, the highest."""
+    alike: dict[Tags, list[ContainerUsage]] = {}
     for container in record.containers:
+        workload = container.workload
         tags: Tags = (
             ("cluster", record.cluster),
             ("container", container.container),
             ("namespace", container.namespace),
-            ("workload", container.workload.name),
-            ("workload_kind", container.workload.kind),
+            ("workload", workload.name),
+            ("workload_kind", workload.kind),
         )
-        fields = highest.setdefault(tags, {})
+        alike.setdefault(tags, []).append(container)
+    for tags, containers in alike.items():
+        yield "container", tags, partial(_container_fields, containers)
+
+
+def _container_fields(containers: Sequence[ContainerUsage]) -> dict[str, float]:
+    highest: dict[str, float] = {}
+    for container in containers:
         for name, value in _known(
             memory_bytes=container.memory,
             memory_percent=_percent(container.memory, container.memory_limit),
             cpu_cores=container.cpu,
             cpu_percent=_percent(container.cpu, container.cpu_limit),
         ).items():
-            fields[name] = max(value, fields.get(name, value))
-    for tags, fields in highest.items():
-        yield "container", tags, fields
+            highest[name] = max(value, highest.get(name, value))
+    return highest
 
 
 def _full(filesystem: Filesystem) -> float | None:
