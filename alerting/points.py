@@ -46,7 +46,7 @@ def of_incident(record: Incident) -> Iterator[Row]:
                 cause_kind=cause.kind if cause else None,
                 cause_odds=cause.odds if cause else None,
                 ended_ms=round(ended * 1000) if ended is not None else None,
-                lasted_seconds=(record.updated_at if ended is None else ended) - record.opened_at,
+                lasted_seconds=ended - record.opened_at if ended is not None else None,
                 lead_seconds=met - record.opened_at if due is not None and met else None,
             ),
         },

@@ -138,6 +138,7 @@ def build() -> Dashboard:
                     "$tag_severity",
                 ),
                 about="Incidents that began to fire, or fired anew, by severity.",
+                width=18,
                 bars=True,
                 stacked=True,
                 colours=kit.SEVERITY,
@@ -149,7 +150,8 @@ def build() -> Dashboard:
                 rows(f'SELECT last("cpu_percent") FROM "node" WHERE {CLUSTER} AND $timeFilter'),
                 about="When the newest point of any node was measured.",
                 unit="dateTimeFromNow",
-                width=12,
+                width=6,
+                height=8,
             ).reduce_options(_time_field())
         )
     )

@@ -42,7 +42,8 @@ def foreseen(where: str) -> list[Query]:
 
 def now_said(where: str) -> list[Query]:
     """Return the queries for the newest forecast: the last point of each horizon, in order."""
-    newest = f"""FROM "forecast_path" WHERE {where} AND $timeFilter GROUP BY "horizon\""""
+    # No end: the newest forecast is wanted whole, however far ahead is shown.
+    newest = f"""FROM "forecast_path" WHERE {where} AND time >= ${{__from}}ms GROUP BY "horizon\""""
     return [
         Query(
             f'SELECT "{field}" FROM (SELECT last("{field}") AS "{field}" {newest})',
@@ -71,6 +72,7 @@ def _node(resource: Resource) -> Any:
             about="The band is P10 to P90 as it was said $horizon before the time it lies at; "
             "right of now it is what is said today. The dashed line is the limit that binds.",
             unit=resource.unit,
+            gap=7.0,
         )
     )
 
@@ -84,31 +86,24 @@ def _newest(resource: Resource) -> Any:
             *now_said(where),
             about="What is said now, hour by hour for three days as far as shown.",
             unit=resource.unit,
+            gap=24.0,
         )
     )
 
 
 def _error(resource: Resource) -> Any:
     """How far off it was, beside how far off it said it might be."""
-    actual = f'SELECT "{resource.field}" AS "actual" FROM "node" WHERE {CLUSTER} AND {NODE}'
-    said = f"""
-        SELECT "mean" AS "said" FROM "forecast_path"
-        WHERE {CLUSTER} AND {NODE} AND "resource" = '{resource.name}'
-        AND "horizon" =~ /^$horizon$/"""
     path = f"""
         FROM "forecast_path" WHERE {CLUSTER} AND {NODE} AND "resource" = '{resource.name}'
-        AND "horizon" =~ /^$horizon$/ AND $timeFilter GROUP BY time(1h) fill(none)"""
+        AND "horizon" =~ /^($horizon|)$/ AND $timeFilter GROUP BY time(1h) fill(none)"""
     return kit.lines(
         f"{resource.title}: error of what was said $horizon before",
-        Query(
-            f"""SELECT abs(mean("actual") - mean("said")) FROM ({actual}), ({said})
-                WHERE $timeFilter GROUP BY time(1h) fill(none)""",
-            "error",
-        ),
+        Query(f'SELECT abs(mean("actual") - mean("mean")) {path}', "error"),
         Query(f'SELECT (mean("p90") - mean("p10")) / 2 {path}', "half the band"),
         about="Mean absolute error by hour, beside half of the band's width: above it, the "
         "measured value lay outside of the band.",
         unit=resource.unit,
+        gap=7.0,
         colours={"error": kit.RED, "half the band": kit.BLUE},
     )
 
@@ -141,5 +136,6 @@ def build() -> Dashboard:
             about="By resource of the node, as said at each forecast.",
             unit="percentunit",
             width=24,
+            gap=7.0,
         )
     )

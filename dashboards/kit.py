@@ -89,10 +89,13 @@ def lines(
     bars: bool = False,
     colours: Mapping[str, str] | None = None,
     floor: float | None = 0,
+    gap: float = 1.0,
 ) -> timeseries.Panel:
-    """Return a panel of lines, or of stacked bars, over time."""
+    """Return a panel of lines, or of stacked bars, over time; `gap`: hours that a line bridges."""
     panel: timeseries.Panel = _panel(timeseries.Panel(), title, queries, about, width, height)
-    panel.unit(unit).span_nulls(True).show_points(look.VisibilityMode.NEVER).line_width(2)
+    panel.unit(unit).span_nulls(gap * 3_600_000).show_points(look.VisibilityMode.NEVER).line_width(
+        2
+    )
     panel.legend(
         common.VizLegendOptions()
         .display_mode(look.LegendDisplayMode.LIST)
@@ -146,13 +149,14 @@ def number(
     about: str,
     unit: str = "short",
     width: int = 4,
+    height: int = 4,
     reduce: str = "lastNotNull",
     steps: Sequence[tuple[float | None, str]] = ((None, GREEN),),
     none: str = "0",
     shift: str | None = None,
 ) -> stat.Panel:
     """Return a panel of one number each; `steps` colour it from a value on."""
-    panel: stat.Panel = _panel(stat.Panel(), title, queries, about, width, 4)
+    panel: stat.Panel = _panel(stat.Panel(), title, queries, about, width, height)
     panel.unit(unit).no_value(none).graph_mode(look.BigValueGraphMode.NONE)
     panel.reduce_options(common.ReduceDataOptions().calcs([reduce]))
     panel.color_mode(look.BigValueColorMode.VALUE).thresholds(_thresholds(steps))
@@ -168,13 +172,19 @@ def gauges(
     unit: str = "short",
     width: int = 12,
     height: int = 8,
-    reduce: str = "sum",
+    most: int = 0,
 ) -> bargauge.Panel:
-    """Return a panel of horizontal bars, one per series."""
+    """Return a panel of horizontal bars, one per series; `most`: the longest of them, in order."""
     panel: bargauge.Panel = _panel(bargauge.Panel(), title, queries, about, width, height)
     panel.unit(unit).min(0).orientation(look.VizOrientation.HORIZONTAL)
     panel.display_mode(look.BarGaugeDisplayMode.GRADIENT).thresholds(_thresholds(((None, BLUE),)))
-    return panel.reduce_options(common.ReduceDataOptions().calcs([reduce]))
+    if not most:
+        return panel.reduce_options(common.ReduceDataOptions().calcs(["sum"]))
+    total = {"reducers": ["sum"], "mode": "seriesToRows"}
+    panel.with_transformation(model.DataTransformerConfig("reduce", options=total))
+    order = {"sort": [{"field": "Total", "desc": True}]}
+    panel.with_transformation(model.DataTransformerConfig("sortBy", options=order))
+    return panel.reduce_options(common.ReduceDataOptions().values(True).limit(most).calcs([]))
 
 
 def listing(

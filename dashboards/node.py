@@ -43,6 +43,7 @@ def build() -> Dashboard:
                 ),
                 about="Median time until each resource meets its limit, where one is foreseen.",
                 unit="s",
+                gap=7.0,
             )
         )
         .with_panel(

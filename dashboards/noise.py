@@ -97,6 +97,7 @@ def build() -> Dashboard:
                     "$tag_rule",
                 ),
                 about="Which rules were held back most.",
+                most=15,
             )
         )
         .with_panel(
@@ -107,12 +108,6 @@ def build() -> Dashboard:
                         WHERE {CLUSTER} AND "rule" = 'event-anomaly' AND "state" = 'firing'
                         AND {EVERY} fill(none)""",
                     "highest",
-                ),
-                Query(
-                    f"""SELECT min("score") FROM "finding"
-                        WHERE {CLUSTER} AND "rule" = 'event-anomaly' AND "state" = 'firing'
-                        AND {EVERY} fill(none)""",
-                    "lowest",
                 ),
                 about="Evidence of the groups that were said; the threshold is a setting.",
                 bars=True,

@@ -55,7 +55,7 @@ def build() -> Dashboard:
             kit.number(
                 "Points waiting",
                 _value("forewarn_influx_buffer_seconds", "waiting"),
-                about="Age of the oldest point that waits for InfluxDB.",
+                about="How long points that are read have been waiting for InfluxDB.",
                 unit="s",
                 steps=((None, kit.GREEN), (60, kit.ORANGE), (600, kit.RED)),
             )

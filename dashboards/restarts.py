@@ -39,6 +39,7 @@ def build() -> Dashboard:
                 ),
                 about="Restarts of each workload within the shown time.",
                 height=9,
+                most=15,
             )
         )
         .with_panel(
@@ -50,6 +51,7 @@ def build() -> Dashboard:
                     "$tag_reason",
                 ),
                 about="Reason of the last termination, as the kubelet gave it.",
+                most=15,
             )
         )
         .with_panel(
@@ -92,6 +94,7 @@ def build() -> Dashboard:
                 about="Share of pods that restarted within half an hour.",
                 unit="percentunit",
                 height=9,
+                bars=True,
             )
         )
         .with_panel(
@@ -104,6 +107,7 @@ def build() -> Dashboard:
                 ),
                 about="How unusual that share is for the namespace: by chance once in 10 to this "
                 "power half hours.",
+                bars=True,
             )
         )
         .with_panel(
@@ -116,6 +120,7 @@ def build() -> Dashboard:
                 ),
                 about="Replicas wanted and not ready.",
                 floor=None,
+                gap=24.0,
             )
         )
     )

@@ -51,6 +51,7 @@ def build() -> Dashboard:
                     about="The band is P10 to P90 as it was said $horizon before the time it lies "
                     "at; the dashed line is the memory limit.",
                     unit="bytes",
+                    gap=7.0,
                 )
             )
         )
@@ -69,6 +70,7 @@ def build() -> Dashboard:
                     for field in ("desired", "ready", "updated")
                 ),
                 about="Replicas wanted, ready, and of the newest revision.",
+                gap=24.0,
             )
         )
         .with_panel(
@@ -93,6 +95,7 @@ def build() -> Dashboard:
                 ),
                 about="Median time until a container meets its memory limit.",
                 unit="s",
+                gap=7.0,
             )
         )
         .with_panel(

@@ -184,9 +184,15 @@ class SinkCollector(Collector):
         )
         yield GaugeMetricFamily(
             f"{PREFIX}influx_buffer_seconds",
-            "Age of the oldest point that waits for InfluxDB; 0 when none does.",
+            "How long points that are read have been waiting for InfluxDB; 0 when none are.",
             value=self._drain.waiting(),
         )
+        if tally.written_at is not None:
+            yield GaugeMetricFamily(
+                f"{PREFIX}influx_last_written_timestamp_seconds",
+                "Time of the newest record that InfluxDB has, Unix seconds.",
+                value=tally.written_at,
+            )
 
 
 class OwnRows:

@@ -68,7 +68,8 @@ class Tally:
     refused: Counter[Refusal] = field(default_factory=Counter)  # rows, by reason
     troubles: Counter[Trouble] = field(default_factory=Counter)  # requests, by reason
     trouble: Trouble | None = None  # now; None: all is well
-    waiting_since: float | None = None  # message time of the oldest line that is not written
+    waiting_since: float | None = None  # when the batch in hand was read; None: nothing waits
+    written_at: float | None = None  # message time of the newest that is written
 
 
 class _Line(NamedTuple):
@@ -130,7 +131,7 @@ class Drain:
         self.tally = Tally()
 
     def waiting(self) -> float:
-        """Return the age of the oldest point that is read and not written, in seconds; or 0."""
+        """Return for how many seconds the batch in hand has been waiting for the server; or 0."""
         since = self.tally.waiting_since
         return 0.0 if since is None else max(0.0, self._clock.now() - since)
 
@@ -171,6 +172,7 @@ class Drain:
             await self._bus.publish([self._letter(*each) for each in letters])
         if taken:
             await subscription.commit()
+            self.tally.written_at = max(batch.messages[-1].at for batch in batches)
         return taken
 
     # from messages to lines
@@ -209,7 +211,7 @@ class Drain:
                     self.tally.refused[reason] += 1
                     bad.append((_Line(b"", topic, partition, message), reason, str(error)))
         if lines:
-            self.tally.waiting_since = min(each.message.at for each in lines if each.message)
+            self.tally.waiting_since = self._clock.now()
         return lines, bad
 
     def _lines(self, topic: str, message: Message, oldest: float) -> list[bytes]:

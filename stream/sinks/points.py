@@ -48,7 +48,11 @@ def fields_of(**fields: Value | None) -> dict[str, Value]:
 
 
 def of_forecast(record: Forecast) -> Iterator[Row]:
-    """Yield what is said of a series, and its path, each point at the time it speaks of."""
+    """Yield what is said of a series, and its path, each point at the time it speaks of.
+
+    What is measured now goes to the same measurement, since InfluxQL computes within one only: so
+    the error of what was said hours ago is one query.
+    """
     tags = {**place(record.cluster, record.object), "resource": record.resource}
     tags["container"] = record.labels.get("container", "")
     series = tags_of(tags)
@@ -69,6 +73,7 @@ def of_forecast(record: Forecast) -> Iterator[Row]:
         ),
         record.at,
     )
+    yield Row("forecast_path", series, {"actual": record.value}, record.at)
     paths = zip(record.horizons, record.mean, record.lower, record.upper, strict=True)
     for ahead, mean, low, high in paths:
         yield Row(

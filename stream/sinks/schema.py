@@ -214,6 +214,7 @@ SCHEMA: Final[Mapping[str, Measurement]] = MappingProxyType(
                 "p10": _float("unit", "one in ten is below"),
                 "p90": _float("unit", "one in ten is above"),
                 "limit": _float("unit", "the limit that bound when it was said"),
+                "actual": _float("unit", "measured at this time; in a series without `horizon`"),
             },
         ),
         "finding": Measurement(
@@ -277,7 +278,7 @@ SCHEMA: Final[Mapping[str, Measurement]] = MappingProxyType(
                 "cause_kind": _text("release, node, oom …"),
                 "cause_odds": _float("ratio", "its share among the suspects"),
                 "ended_ms": _count("ms", "when it was over, Unix time; absent while open"),
-                "lasted_seconds": _float("seconds", "from beginning to now, or to its end"),
+                "lasted_seconds": _float("seconds", "from beginning to end; absent while open"),
                 "lead_seconds": _float("seconds", "from the first word to what was predicted"),
             },
         ),

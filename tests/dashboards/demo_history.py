@@ -1,13 +1,14 @@
 """The demo's recording in real InfluxDB servers, and what a dashboard would ask of them.
 
-The recording is played once, with the sink beside it, as `forewarn demo` does; what is on the bus
-in the end is drained into each server. Queries are expanded as Grafana's InfluxQL does it.
+The recording is played once, with a sink for each server beside it, as `forewarn demo` does.
+Queries are expanded as Grafana's InfluxQL does it.
 """
 
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from forewarn.config import load
 from forewarn.demo import TAPE
-from forewarn.figures import Outputs, PipelineCollector, SinkCollector, rows_of
+from forewarn.figures import Outputs, OwnRows, PipelineCollector, SinkCollector
 from forewarn.influxdb import InfluxConfig, sink
 from forewarn.pipeline import Pipeline
 from forewarn.play import Run, play
@@ -29,6 +30,16 @@ from tests.stream.influx_server import InfluxServer
 DATABASE = "demo"
 BOARDS = Path(__file__).resolve().parent.parent.parent / "dashboards" / "json"
 DAY = 86_400.0
+_SPEED = 18_000.0  # half an hour of the recording at a time
+
+
+class Hasty(ManualClock):
+    """A clock that jumps: the recording is cut as for `_SPEED`, and not held up."""
+
+    async def sleep_until(self, deadline: float) -> None:
+        """Jump."""
+        self.advance(max(0.0, deadline - self.now()))
+        await asyncio.sleep(0)
 
 
 @dataclass
@@ -58,35 +69,42 @@ async def write(servers: Sequence[InfluxServer]) -> History:
 
     async with EmbeddedBus.open(None) as bus:
         opened = Pipeline.open(bus, config, clock, pace=REPLAY_PACE, apply=apply)
-        async with opened as pipeline:
-            run = await play(pipeline, [TAPE], clock, progress=progress)
-            history.begin, history.end = run.event_time - 2 * DAY, run.event_time
+        async with opened as pipeline, AsyncExitStack() as sinks:
             for server in servers:
-                settings = InfluxConfig(
-                    url=server.url,
-                    bucket=server.database(DATABASE),
-                    token=server.token,  # type: ignore[arg-type]
-                    compress=False,
-                    retention=0,
-                )
-                async with sink(bus, 1, settings, clock, group=server.url) as drain:
-                    history.drains.append(drain)
-                    await drain.drain()
-                    await _own(drain, [outputs, PipelineCollector(pipeline)], history, server)
+                filling = _filling(server, pipeline, outputs, clock)
+                history.drains.append(await sinks.enter_async_context(filling))
+            run = await play(pipeline, [TAPE], Hasty(), speed=_SPEED, progress=progress)
+            history.begin, history.end = run.event_time - 2 * DAY, run.event_time
     return history
 
 
-async def _own(drain: Drain, others: list[Any], history: History, server: InfluxServer) -> None:
-    """Write our own figures as of the last hours, as a process that lives so long does."""
+@asynccontextmanager
+async def _filling(
+    server: InfluxServer, pipeline: Pipeline, outputs: Outputs, clock: ManualClock
+) -> AsyncIterator[Drain]:
+    """Fill one server while the recording is played, our own figures with it."""
     registry = CollectorRegistry()
-    for collector in (*others, SinkCollector(drain)):
+    for collector in (outputs, PipelineCollector(pipeline)):
         registry.register(collector)
     ProcessCollector(registry=registry)
-    client = server.client(DATABASE)
-    for i in range(10):
-        rows = list(rows_of(registry, history.end - 1800 * (9 - i)))
-        await client.write([drain.encoder.line(row) for row in rows])
-    await client.aclose()
+    config = InfluxConfig.model_validate(
+        {
+            "url": server.url,
+            "bucket": server.database(DATABASE),
+            "token": server.token,
+            "compress": False,
+            "retention": 0,
+        }
+    )
+    own = OwnRows(registry, clock.now, every=600.0)
+    async with sink(pipeline.bus, 1, config, clock, own=own, group=server.url) as drain:
+        registry.register(SinkCollector(drain))
+        stop = asyncio.Event()
+        working = asyncio.create_task(drain.run(stop))
+        yield drain
+        stop.set()
+        await working
+        await drain.drain()
 
 
 def board(name: str) -> dict[str, Any]:
@@ -122,10 +140,8 @@ def expand(name: str, query: str, begin: float, end: float, interval: str = "30m
     text = query.replace(
         "$timeFilter", f"time >= {begin * 1000:.0f}ms AND time <= {end * 1000:.0f}ms"
     )
-    text = text.replace("$__interval", interval)
-    text = re.sub(r"\$(\w+)", lambda match: values[match[1]], text)
-    assert "$" not in text.replace("$/", ""), text
-    return text
+    text = text.replace("$__interval", interval).replace("${__from}", f"{begin * 1000:.0f}")
+    return re.sub(r"\$(\w+)", lambda match: values[match[1]], text)
 
 
 def span(history: History, name: str, panel: dict[str, Any]) -> tuple[float, float]:
@@ -150,3 +166,8 @@ def ask(server: InfluxServer, query: str) -> list[dict[str, Any]]:
 
     found: list[dict[str, Any]] = asyncio.run(go())["results"][0].get("series", [])
     return found
+
+
+def filled(series: list[dict[str, Any]]) -> bool:
+    """Whether there is any value at all: InfluxQL also answers with rows of nothing."""
+    return any(value is not None for one in series for row in one["values"] for value in row[1:])

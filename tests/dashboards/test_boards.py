@@ -96,7 +96,7 @@ def test_every_query_is_filtered_by_cluster_and_by_time() -> None:
         if query.startswith("SHOW") or "forewarn_metric" in query or '"delivery"' in query:
             continue
         assert '"cluster" =~ /^$cluster$/' in query, (name, query)
-        assert "$timeFilter" in query, (name, query)
+        assert "$timeFilter" in query or "time >= ${__from}ms" in query, (name, query)
 
 
 @pytest.mark.parametrize("name", sorted(BOARDS))
@@ -106,7 +106,7 @@ def test_the_data_source_is_a_variable_and_the_others_hang_together(name: str) -
     assert names[:2] == ["datasource", "cluster"]
     assert names[-1] == "console"
     text = json.dumps(board(name))
-    used = set(re.findall(r"\$\{?(\w+)", text)) - {"timeFilter", "__interval", "__value"}
+    used = set(re.findall(r"\$\{?(\w+)", text)) - {"timeFilter", "__interval", "__value", "__from"}
     assert {one for one in used if not one.startswith("tag_")} <= set(names)
     for place, one in enumerate(variables):
         if one["type"] == "query":

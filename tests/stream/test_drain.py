@@ -96,6 +96,7 @@ async def test_what_the_server_took_is_committed_and_not_sent_again(
     assert await Drain(bus, 1, client(fake, clock), clock).drain() == 0
     assert drain.tally.written == 300
     assert drain.tally.waiting_since is None
+    assert drain.tally.written_at == AT + 299
 
 
 async def test_a_crash_after_the_write_repeats_lines_and_leaves_the_same_points(
@@ -176,7 +177,7 @@ async def test_a_refused_token_is_loud_keeps_everything_and_heals(
     clock = Hasty(AT + 1000, look)
     drain = Drain(bus, 1, client(fake, clock), clock)
     assert await drain.drain() == 10
-    assert seen == [(Trouble.UNAUTHORISED, AT, 0)] * 5
+    assert seen == [(Trouble.UNAUTHORISED, AT + 1000, 0)] * 5
     assert any(record.levelno == logging.ERROR for record in caplog.records)
     assert "canary" not in caplog.text
     assert drain.tally.trouble is None

@@ -172,10 +172,11 @@ def test_a_forecast_lies_where_it_speaks_of_and_says_when_it_was_said() -> None:
         lower=(55.0, 70.0),
         upper=(65.0, 110.0),
     )
-    now, hour, later = of_forecast(forecast)
+    now, actual, hour, later = of_forecast(forecast)
     assert now.fields["percent"] == 50.0
     assert now.fields["p50_seconds"] == 7200.0
     assert "p10_seconds" not in now.fields, "no crossing foreseen is no number"
+    assert (actual.at, actual.fields) == (AT, {"actual": 50.0})
     assert (hour.at, later.at) == (AT + 3600, AT + 21600)
     assert dict(later.tags) == {
         "cluster": "prod",
