@@ -49,5 +49,7 @@ def set_up(config: LogConfig) -> None:
     root = logging.getLogger()
     root.handlers[:] = [lines]
     root.setLevel(logging.WARNING)
+    # What Kafka's client meets and cannot get over, the bus says itself, once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     for name in _OURS:
         logging.getLogger(name).setLevel(config.level.upper())

@@ -89,7 +89,7 @@ def ours(error: BaseException, doing: str) -> ForewarnError:
     what = f"cannot {doing}: {type(error).__name__}: {error}".rstrip(": ")
     match error:
         case ProducerFenced() | InvalidProducerEpoch():
-            return Fenced(f"{what} (another owner has it, or the broker gave us up as gone)")
+            return Fenced(f"cannot {doing}: another owner has it, or the broker gave us up as gone")
         case CorruptRecordException():
             return Corrupt(f"{what}; the log on the broker is damaged, restore it from a replica")
         case _ if isinstance(error, _REFUSED):

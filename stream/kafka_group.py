@@ -169,7 +169,9 @@ async def follow(connection: Connection, asker: Asker, group: str, topic: str, c
         The group cannot be joined.
     """
     listener = _Handing(group, crew, connection.settings.session_timeout / 2)
-    reader = Reader(connection, asker, **_arguments(connection, group))
+    # It never reads, so where it would begin does not matter; only that it has a position.
+    arguments = _arguments(connection, group) | {"auto_offset_reset": "latest"}
+    reader = Reader(connection, asker, **arguments)
     listener.consumer = consumer = reader.consumer
     consumer.subscribe(topics=[connection.named(topic)], listener=listener)
     await reader.start()

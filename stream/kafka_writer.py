@@ -136,7 +136,7 @@ class Writer:
                 async with asyncio.timeout(self._connection.settings.transaction_timeout):
                     await self._transaction(records, group, offsets or {})
             except BaseException as error:
-                failed = ours(error, f"commit {self._name}")
+                failed = ours(_cause(self._producer, error), f"commit {self._name}")
                 self._failed = error if isinstance(error, ForewarnError) else failed
                 await self._bury()
                 if isinstance(error, ForewarnError | asyncio.CancelledError):
@@ -232,6 +232,14 @@ async def _abandon(producer: Any) -> None:
     with suppress(Exception):
         async with asyncio.timeout(_CLOSE):
             await producer.client.close()
+
+
+def _cause(producer: Any, error: BaseException) -> BaseException:
+    """Return why the sender died, if it did: what is met after that says nothing."""
+    sending = producer._sender.sender_task  # noqa: SLF001
+    if sending is not None and sending.done() and not sending.cancelled():
+        return sending.exception() or error
+    return error
 
 
 def _seen(future: asyncio.Future[Any]) -> None:

@@ -23,18 +23,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stream.bus import Batch, Bus, Message
+from stream.bus import Batch, Bus, Message, Ownership
 from stream.checkpoint import pack
 from stream.clock import Clock
-from stream.codec import UNREADABLE, decoder, digest, outgoing
+from stream.codec import digest, outgoing
 from stream.dead_letters import letter, sift
 from stream.errors import Corrupt, Fenced, ForewarnError, Rejected, Unavailable
 from stream.operators.base import Operator, Output
+from stream.past import Past, decoded
 from stream.progress import Span, TopicProgress
 from stream.records import DeadLetter, Finding
 from stream.task_state import (
@@ -44,11 +45,11 @@ from stream.task_state import (
     changelog_keys,
     own_pages,
     stale_pages,
+    summed,
 )
 
 log = logging.getLogger(__name__)
 
-_REPLAY_LIMIT: Final = 2_000  # messages per read of a replay: a few milliseconds on the loop
 _TURN: Final = 0.02  # seconds of work after which others on the loop have a turn
 _BACK_OFF: Final = (0.5, 30.0)  # seconds, first and longest, doubling
 
@@ -99,6 +100,9 @@ class Task:
         Makes the operators, as new; called again whenever memory was dropped.
     clock
         Paces commits and snapshots.
+    skip_gaps
+        What to do when inputs are no longer kept that were not processed or whose effect is not in
+        a snapshot: go on behind them, with a dead letter that names the gap. Otherwise stop.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class Task:
         *,
         clock: Clock,
         pace: Pace | None = None,
+        skip_gaps: bool = False,
     ) -> None:
         self._bus = bus
         self._app = app
@@ -119,6 +124,8 @@ class Task:
         self._make = operators
         self._clock = clock
         self._pace = pace or Pace()
+        self._skip_gaps = skip_gaps
+        self._past = Past(bus, self.name, partition)
         self._memory: Memory | None = None
         self._stopping = False
         self._turn_at = clock.now()
@@ -128,6 +135,16 @@ class Task:
     def name(self) -> str:
         """Application and partition, for logs and metrics."""
         return f"{self._app}/{self._partition}"
+
+    @property
+    def event_time(self) -> float:
+        """Event time up to which all is processed, Unix seconds; 0 while that is not known."""
+        if self._memory is None:
+            return 0.0
+        ticks = [
+            at for each in self._memory.manifest.progress.values() for at in each.ticks.values()
+        ]
+        return min(ticks, default=0.0)
 
     # ---- the loop -----------------------------------------------------------------------------
 
@@ -237,8 +254,11 @@ class Task:
         try:
             changelog = await ownership.changelog()
             manifest = Manifest.read(self.name, changelog, self._partitions)
+            sums = manifest.verify(self.name, changelog)
             for operator in operators:
                 operator.restore(own_pages(operator, changelog))
+            await self._check_offsets(ownership, manifest)
+            lost = await self._past.lost(manifest) if self._skip_gaps else []
             replayed = 0
             for topic in topics:
                 readers = [operator for operator in operators if operator.topic == topic]
@@ -252,47 +272,27 @@ class Task:
         log.info("task=%s restored epoch=%d replayed=%d", self.name, ownership.epoch, replayed)
         now = self._clock.now()
         stale = stale_pages(operators, changelog)
-        return Memory(ownership, operators, manifest, now, now, stale, since_snapshot=replayed)
+        memory = Memory(ownership, operators, manifest, now, now, stale, since_snapshot=replayed)
+        memory.sums = sums
+        self._say(memory, lost)
+        return memory
 
     async def _replay(self, manifest: Manifest, readers: Sequence[Operator], end: int) -> int:
-        """Bring the `readers` of one topic from S to `end`, saying nothing; return the records."""
-        topic = readers[0].topic
-        refused = {one.name: set(manifest.refused.get(one.name, ())) for one in readers}
-        count = 0
-        async for messages in self._messages(topic, manifest.base.get(topic, end), end):
-            offered, records, _ = _decoded(topic, messages)
-            for operator in readers:
-                self._relearn(operator, _without(refused[operator.name], offered, records))
-            count += len(messages)
+        """Bring `readers` from S to `end`, saying nothing; return the records."""
+        count = await self._past.relearn(manifest, readers, end)
         self.counters.replayed += count
         return count
 
-    def _relearn(self, operator: Operator, records: Sequence[Any]) -> None:
-        try:
-            operator.on_records(records)
-        except Rejected as error:
-            raise Corrupt(
-                f"operator {operator.name!r} refuses on replay what task {self.name} has accepted "
-                f"({error}): run the version that wrote the state, or use a new application name"
-            ) from error
-
-    async def _messages(
-        self, topic: str, offset: int, end: int
-    ) -> AsyncIterator[Sequence[Message]]:
-        while offset < end:
-            limit = min(_REPLAY_LIMIT, end - offset)
-            batch = await self._bus.read(topic, self._partition, offset, limit)
-            if batch is None:
+    async def _check_offsets(self, ownership: Ownership, manifest: Manifest) -> None:
+        """See that the bus' own offsets, which people can change, are those in the state."""
+        for topic, at in (await ownership.committed()).items():
+            known = manifest.offsets.get(topic)
+            if known != at:
                 raise Corrupt(
-                    f"{topic}/{self._partition} ends at {offset}, but task {self.name} has "
-                    f"committed up to {end}: the topic was replaced, restore it or use a new "
-                    "application name"
+                    f"task {self.name} has state up to offset {known} of {topic}/"
+                    f"{self._partition}, but {at} is committed: one of them was reset or lost; "
+                    "restore it, or use a new application name and rebuild from the inputs"
                 )
-            offset = batch.next_offset
-            # Offsets may have holes, so `limit` messages can reach beyond the end.
-            if messages := [message for message in batch.messages if message.offset < end]:
-                yield messages
-            await asyncio.sleep(0)
 
     async def _durable(self, memory: Memory) -> Mapping[bytes, bytes]:
         """Return the changelog, which is ours only as long as nobody has fenced us."""
@@ -310,7 +310,7 @@ class Task:
         if not messages:
             return 0
         manifest.base.setdefault(topic, messages[0].offset)
-        offered, records, bad = _decoded(topic, messages)
+        offered, records, bad = decoded(topic, messages)
         place = f"{topic}/{self._partition}"
         letters = {message.offset: letter(place, message, error) for message, error in bad}
         progress = manifest.progress.setdefault(topic, TopicProgress())
@@ -449,35 +449,7 @@ class Task:
         memory.stale = set()
         memory.since_snapshot = 0
         memory.snapshot_at = self._clock.now()
+        manifest.sum = summed(memory.sums, pages)
         self.counters.snapshots += 1
         self.counters.snapshot_bytes += sum(len(page) for page in pages.values() if page)
         return pages
-
-
-def _decoded(
-    topic: str, messages: Sequence[Message]
-) -> tuple[Sequence[Message], list[Any], list[tuple[Message, str]]]:
-    """Return the messages that can be decoded, their records, and the others with the error."""
-    decode = decoder(topic)
-    try:
-        return messages, [decode(message.value) for message in messages], []
-    except UNREADABLE:
-        pass
-    good: list[Message] = []
-    records: list[Any] = []
-    bad: list[tuple[Message, str]] = []
-    for message in messages:
-        try:
-            records.append(decode(message.value))
-            good.append(message)
-        except UNREADABLE as error:
-            bad.append((message, f"not a record of topic {topic!r}: {error}"))
-    return good, records, bad
-
-
-def _without(
-    refused: Collection[int], messages: Sequence[Message], records: Sequence[Any]
-) -> Sequence[Any]:
-    if not refused:
-        return records
-    return [r for m, r in zip(messages, records, strict=True) if m.offset not in refused]

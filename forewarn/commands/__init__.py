@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from forewarn.commands.alert import alert
 from forewarn.commands.backtest import backtest
 from forewarn.commands.check_config import check_config
 from forewarn.commands.demo import demo
@@ -21,12 +22,15 @@ from forewarn.commands.replay import replay
 from forewarn.commands.run import run
 from forewarn.commands.sink import sink
 from forewarn.commands.version import version
+from forewarn.commands.work import work
 
 # By the name that is typed, in the order of the help.
 COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
     {
         "run": run,
         "ingest": ingest,
+        "work": work,
+        "alert": alert,
         "record": record,
         "doctor": doctor,
         "replay": replay,

@@ -351,6 +351,9 @@ class FaultyOwnership:
     ) -> None:
         await self.faulty.call("commit", self.owner.commit, outputs, changelog, offsets)
 
+    async def committed(self) -> Mapping[str, int]:
+        return await self.faulty.call("committed", self.owner.committed)
+
     async def release(self) -> None:
         await self.faulty.call("release", self.owner.release)
 
@@ -427,7 +430,7 @@ async def test_run_ends_when_fenced() -> None:
 async def test_run_outlives_a_failing_bus_and_gives_the_task_up_when_cancelled() -> None:
     async with EmbeddedBus.open() as bus:
         await fill(bus, FEW)
-        faulty = Faulty(bus, 4, after=False)  # own, changelog, poll, commit
+        faulty = Faulty(bus, 5, after=False)  # own, changelog, committed, poll, commit
         clock = ManualClock()
         running = Task(faulty, "app", 0, 1, toys, clock=clock, pace=OFTEN)  # type: ignore[arg-type]
         looping = asyncio.create_task(running.run(30))
