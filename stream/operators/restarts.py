@@ -359,7 +359,8 @@ class Restarts:
 
     def _evidence(self, workload: Workload, rule: str, count: int, *, clean: int = 0) -> Finding:
         noun = {"restart": "restarted", "oom-kill": "was OOM-killed", "pod-evicted": "was evicted"}
-        because: tuple[Part, ...] = (Part("count", float(count), f"{count} times"),)
+        often = "once" if count == 1 else f"{count} times"
+        because: tuple[Part, ...] = (Part("count", float(count), often),)
         if clean:
             because += (Part("clean", float(clean), f"{clean} of them with exit code 0"),)
         if workload.last is not None and rule != "pod-evicted":
@@ -372,7 +373,7 @@ class Restarts:
             workload.ref,
             at=self._now,
             since=self._now,
-            summary=f"{workload.ref} {noun[rule]} {count} times",
+            summary=f"{workload.ref} {noun[rule]} {often}",
             because=because,
             labels=labels,
         )

@@ -259,6 +259,16 @@ def test_an_incident_never_names_itself_as_its_cause() -> None:
     assert incident.cause is None
 
 
+def test_a_burst_of_oom_kills_is_not_explained_by_oom_kills() -> None:
+    story = Story()
+    story.at(0).firing("oom-kill", CHECKOUT, reason="OOMKilled")
+    story.at(1).firing("restart-burst", CHECKOUT, reason="OOMKilled")
+    story.at(20).quiet()
+    (incident,) = story.incidents()
+    assert incident.rule == "restart-burst"
+    assert incident.cause is None or incident.cause.kind != "oom"
+
+
 def test_the_title_says_the_time_that_is_left_when_it_is_sent() -> None:
     story = Story(grouping={"repeat_interval": "1h"})
     story.at(0).firing("container-memory-exhaustion", CHECKOUT, expected_in=150)
