@@ -44,7 +44,8 @@ from models.experts import (
     weighted_median,
     without_steps,
 )
-from models.growth import DROPS, HOUR
+from models.growth import DROPS
+from models.growth_step import HOUR
 
 HORIZONS: Final = np.array([1, 2, 4, 6, 9, 12, 18, 24, 36, 48, 72], np.float64)  # hours
 YOUNG: Final = 18  # slots; below nine hours no expert has a hindcast

@@ -26,13 +26,14 @@ References
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Arrays, Bools, Floats, Rows
 from models.growth import BLOCK, BLOCKS, SLOTS
+from models.least_squares import line, parabola, parabola_hours
 
 NAMES: Final = (
     *("daily", "daily-recent", "daily-rising", "line-3h", "line-12h", "convex-24h"),
@@ -95,23 +96,39 @@ class History(NamedTuple):
 def history(state: Arrays, rows: Rows) -> History:
     """Read the rings of `models.growth.GrowthBank.arrays` in order of time."""
     opened = state["slot"][rows]
-    places = (opened[:, None] + np.arange(SLOTS)) % SLOTS
-    half = state["half_hours"][rows[:, None], places].astype(np.float64)
+    half = _unroll(state["half_hours"], rows, opened)
     half[:, 0] = np.nan  # the open slot's place
     blocks = opened // BLOCK
-    places = (blocks[:, None] + np.arange(BLOCKS)) % BLOCKS
-    two = state["two_hours"][rows[:, None], places].astype(np.float64)
+    two = _unroll(state["two_hours"], rows, blocks)
     two[:, 0] = np.nan
     known = ~np.isnan(half)
     length = np.where(known.any(axis=1), SLOTS - known.argmax(axis=1), 0)
     return History(_fill(half), _fill(two), (opened - blocks * BLOCK) * 0.5 + 1.0, length)
 
 
+def _unroll(ring: NDArray[Any], rows: Rows, newest: NDArray[np.int64]) -> Floats:
+    """Return rows of a ring from the place of `newest` on, which is where its oldest lies."""
+    size = ring.shape[1]
+    places = (newest % size)[:, None] + np.arange(size)
+    places -= size * (places >= size)
+    places += (rows * size)[:, None]
+    unrolled: Floats = ring.reshape(-1).take(places).astype(np.float64)
+    return unrolled
+
+
 def _fill(values: Floats) -> Floats:
     """Fill NaN between two values by the line through them, and after the last by the last."""
-    known = ~np.isnan(values)
-    if known[:, 1:].all():
+    whole = ~np.isnan(values)
+    gappy = np.flatnonzero((whole[:, 1:] < whole[:, :-1]).any(axis=1))
+    if not gappy.size:  # what is missing is missing at the old end
         return values
+    out = values.copy()
+    out[gappy] = _bridge(values[gappy], whole[gappy])
+    return out
+
+
+def _bridge(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Do it for rows of which some miss values in between."""
     width = values.shape[1]
     place = np.arange(width)
     last = np.maximum.accumulate(np.where(known, place, 0), axis=1)
@@ -263,14 +280,14 @@ def _daily(sheet: _Sheet, y: Floats, limits: Floats, drifts: _Drifts) -> None:
 def _lines(sheet: _Sheet, y: Floats, limits: Floats) -> None:
     """Fill in least squares over 3 and 12 hours."""
     for expert, width in ((3, 6), (4, 24)):
-        level, slope = _line(y, _NOW, width)
+        level, slope = line(y, _NOW, width)
         with np.errstate(divide="ignore", invalid="ignore"):
             left = np.where(slope > 1e-6, (limits - level) / slope * 0.5 - 0.25, np.inf)
         sheet.hours[:, expert] = np.where(np.isnan(level), np.nan, left)
         sheet.values[:, expert] = level[:, None] + slope[:, None] * (sheet.slots + 0.5)
         for cast in sheet.hindcasts:
             for i, origin in enumerate(cast.origins):
-                level, slope = _line(y, int(origin), width)
+                level, slope = line(y, int(origin), width)
                 said = level + slope * cast.lead
                 cast.error[:, expert, i] = np.abs(said - y[:, origin + cast.lead])
 
@@ -282,15 +299,15 @@ def _parabolas(sheet: _Sheet, y: Floats, limits: Floats) -> None:
     """
     ahead = sheet.slots + 0.5
     for expert, width in ((5, 48), (8, 144)):
-        level, slope, bend = _parabola(y, _NOW, width)
+        level, slope, bend = parabola(y, _NOW, width)
         speaks = (slope > 0) & (bend > 0)
-        left = _parabola_hours(limits - level, slope, bend)
+        left = parabola_hours(limits - level, slope, bend)
         path = level[:, None] + slope[:, None] * ahead + bend[:, None] * ahead * ahead
         sheet.hours[:, expert] = np.where(speaks, left, np.nan)
         sheet.values[:, expert] = np.where(speaks[:, None], path, np.nan)
         for cast in sheet.hindcasts:
             for i, origin in enumerate(cast.origins):
-                level, slope, bend = _parabola(y, int(origin), width)
+                level, slope, bend = parabola(y, int(origin), width)
                 rises = (slope > 0) & (bend > 0)
                 move = np.where(rises, slope * cast.lead + bend * cast.lead**2, 0.0)
                 cast.error[:, expert, i] = np.abs(level + move - y[:, origin + cast.lead])
@@ -382,10 +399,12 @@ def _days(room: Floats, daily: Floats, more: Floats) -> Floats:
     """Return whole days until each place of the profile has grown by `room`, (n, p)."""
     d, g = daily[:, None], np.nan_to_num(more)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        line = room / d
-        b = d + g / 2
-        curve = (np.sqrt(b * b + 2 * g * np.maximum(room, 0.0)) - b) / g
-        days = np.where(d > 1e-3, np.where(g > 0, curve, line), np.inf)
+        days = np.where(d > 1e-3, room / d, np.inf)
+        bends = np.flatnonzero((daily > 1e-3) & (g[:, 0] > 0))
+        if bends.size:  # few: the square roots are what this costs
+            b, h = d[bends] + g[bends] / 2, g[bends]
+            root = np.sqrt(b * b + 2 * h * np.maximum(room[bends], 0.0))
+            days[bends] = (root - b) / h
     whole: Floats = np.where(room - d - g <= 0, 1.0, np.maximum(np.ceil(days), 1.0))
     return whole
 
@@ -403,45 +422,6 @@ def daily_hours(y: Floats, limits: Floats, drift: Floats) -> Floats:
     left = _first(days, DAY) * 0.5 - 0.5
     left = np.where(left > FAR, np.inf, np.maximum(left, 0.05))
     return np.where(np.isnan(drift) | np.isnan(profile[:, 0]), np.nan, left)
-
-
-def _line_weights(width: int) -> tuple[Floats, Floats]:
-    """Return the weights that give least squares' end value and slope per slot."""
-    x = np.arange(width) - (width - 1)
-    centred = x - x.mean()
-    slope = centred / (centred @ centred)
-    return np.full(width, 1 / width) - x.mean() * slope, slope
-
-
-def _parabola_weights(width: int) -> Floats:
-    """Return (3, width): weights of the end value, slope and curvature at the end."""
-    x = (np.arange(width) - (width - 1)) / width
-    inverse = np.linalg.pinv(np.vander(x, 3, increasing=True))
-    weights: Floats = inverse / np.array([[1.0], [width], [width**2]])
-    return weights
-
-
-_LINES: Final = {width: _line_weights(width) for width in (6, 24)}
-_PARABOLAS: Final = {width: _parabola_weights(width) for width in (48, 144)}
-
-
-def _line(y: Floats, origin: int, width: int) -> tuple[Floats, Floats]:
-    window = y[:, origin - width + 1 : origin + 1]
-    end, slope = _LINES[width]
-    return (window * end).sum(axis=1), (window * slope).sum(axis=1)
-
-
-def _parabola(y: Floats, origin: int, width: int) -> tuple[Floats, Floats, Floats]:
-    window = y[:, origin - width + 1 : origin + 1]
-    end, slope, bend = _PARABOLAS[width]
-    return (window * end).sum(axis=1), (window * slope).sum(axis=1), (window * bend).sum(axis=1)
-
-
-def _parabola_hours(room: Floats, slope: Floats, bend: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        root = np.sqrt(slope * slope + 4 * bend * np.maximum(room, 0.0))
-        left: Floats = (root - slope) / (2 * bend) * 0.5 - 0.25
-    return left
 
 
 def _weekly(sheet: _Sheet, history: History, limits: Floats) -> None:

@@ -37,33 +37,17 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from models.base import Arrays, Bools, Floats, Rows
+from models.growth_step import HOUR, NOISE_FLOOR, WIDTH, Columns, columns, places, step
 
-HOUR: Final = 3600.0
 SLOT: Final = 1800.0  # seconds of one slot
 SLOTS: Final = 240  # half-hours kept: five days
 BLOCK: Final = 4  # half-hours in one slot of the long memory
 BLOCKS: Final = 192  # two-hour means kept: sixteen days, two weeks and what a median needs
 DROPS: Final = 6  # drops of the sawtooth kept
 
-# Process noise per hour, in units of the measurement variance: the level wanders a little; the
-# slope hardly (calm) or within hours (runaway).
-LEVEL_NOISE: Final = 3.6e-3
-SLOPE_NOISE: Final = np.array([5.18e-5, 5.18e-3])
-SAMPLE_HOURS: Final = 1 / 12  # denser samples share the weight of one five-minute sample
-WINSOR: Final = 6.0  # standard deviations
-OUTLIER: Final = 3.0  # standard deviations, as far as the noise variance believes in them
-WANDER: Final = 9.0  # how much more than rough a series may be noisy: it wanders between samples
-STEP_COUNT: Final = 3
-STEP_SECONDS: Final = 600.0
-# After a step the calm filter may learn its slope anew by 0.12 %/h, the runaway by 3 %/h: what
-# looks like step after step to it is a steep ramp. %²/h²
-STEP_SLOPE_VARIANCE: Final = np.array([0.0144, 9.0])
-NOISE_HOURS: Final = 4.125  # time constant of the noise variance
-NOISE_FLOOR: Final = 1e-3  # %²: rounding of a gauge
-NEIGHBOUR_HOURS: Final = 0.5  # samples further apart say nothing of each other's noise
-PEAK_HOURS: Final = 1 / 3  # time constant of the decaying peak
 DROP_MERGE: Final = 2700.0  # seconds: a second drop in this time belongs to the first
 HEAD_RATE: Final = 0.05  # per slot
+CHUNK: Final = 2048  # rows at once: their columns stay in the processor's cache
 KNOWLEDGE: Final = frozenset(  # what outlives a generation
     {"noise", "rough", "lives", "life_mean", "life_variance", "harmless", "skipped"}
 )
@@ -75,7 +59,7 @@ LIVES_KEPT: Final = 6.0  # generations that the mean lifetime remembers
 class GrowthBank:
     """Local linear trends, sawtooth, daily and weekly memory of many series.
 
-    About 0.5 µs a sample in batches of a thousand and more; see `nbytes` for memory.
+    About 0.2 µs a sample in batches of thousands; see `nbytes` for memory.
 
     Parameters
     ----------
@@ -114,7 +98,7 @@ class GrowthBank:
             "p01": (real, (2,), 0.0),
             "p11": (real, (2,), 1.44),
             "noise": (real, (), 1.0),
-            "run": (np.dtype(np.int16), (2,), 0),  # signed length of the run of outliers
+            "run": (real, (2,), 0),  # signed length of the run of outliers
             "run_start": (wide, (2,), np.nan),  # s
             # sawtooth: decaying and undecayed peak; the last drops, newest at (drops - 1) mod 6
             "peak": (real, (), np.nan),
@@ -127,7 +111,7 @@ class GrowthBank:
             "slot": (np.dtype(np.int64), (), -1),
             "slot_mean": (real, (), np.nan),
             "slot_max": (real, (), np.nan),
-            "slot_count": (count, (), 0),
+            "slot_count": (real, (), 0),
             "before_count": (count, (), 0),  # samples in the slot before the open one
             "head": (real, (), 0.0),  # how far a slot's maximum stands above its mean, %
             "half_hours": (real, (SLOTS,), np.nan),
@@ -140,6 +124,9 @@ class GrowthBank:
             "skipped": (count, (), 0),  # negative values
         }
         self._capacity = 0
+        self._real = real
+        self._packed: NDArray[Any] = np.empty((0, WIDTH), real)
+        self._clocks: Floats = np.empty((0, 3))  # time, run_start
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.empty((0, *shape), kind) for name, (kind, shape, _) in self._schema.items()
         }
@@ -166,9 +153,17 @@ class GrowthBank:
         """Grow to at least `capacity` rows."""
         if capacity <= self._capacity:
             return
+        self._packed = np.empty((capacity, WIDTH), self._real)
+        self._clocks = np.empty((capacity, 3))
+        # What every sample changes is packed row by row, and shown by name as views.
+        views = {name: self._packed[:, place] for name, place in places().items()}
+        views |= {"time": self._clocks[:, 0], "run_start": self._clocks[:, 1:]}
         for name, (kind, shape, empty) in self._schema.items():
-            grown = np.full((capacity, *shape), empty, kind)
+            grown = views.get(name)
+            if grown is None:
+                grown = np.empty((capacity, *shape), kind)
             grown[: self._capacity] = self._arrays[name]
+            grown[self._capacity :] = empty
             self._arrays[name] = grown
         self._capacity = capacity
 
@@ -262,7 +257,10 @@ class GrowthBank:
         onward = usable & (times > before)
         closed = np.zeros(len(rows), np.bool_)
         if onward.all():
-            return self._onward(rows, times, values)
+            for start in range(0, len(rows), CHUNK):
+                part = slice(start, start + CHUNK)
+                closed[part] = self._onward(rows[part], times[part], values[part])
+            return closed
         if first.any():
             self._first(rows[first], times[first], values[first])
         if late.any():
@@ -281,114 +279,20 @@ class GrowthBank:
         state["slot_count"][rows] = 1
 
     def _onward(self, rows: Rows, times: Floats, values: Floats) -> Bools:
-        state = self._arrays
-        hours = (times - state["time"][rows]) / HOUR
-        one = state["last"][rows].astype(np.float64)
-        two = state["last_but_one"][rows].astype(np.float64)
-        rough = self._roughness(rows, values, one, two, hours)
-        slope = self._filter(rows, times, values, hours, rough)
-        stale = hours > NEIGHBOUR_HOURS
-        one, two = np.where(stale, values, one), np.where(stale, values, two)
-        middle = np.maximum(
-            np.minimum(values, one), np.minimum(np.maximum(values, one), two)
-        )  # median of three
-        self._saw(rows, times, middle, hours, slope)
-        state["last_but_one"][rows] = one
-        state["gap"][rows] = hours
-        state["last"][rows] = values
-        state["time"][rows] = times
-        return self._remember(rows, times, middle)
-
-    def _roughness(
-        self, rows: Rows, values: Floats, one: Floats, two: Floats, hours: Floats
-    ) -> Floats:
-        """Learn how far a sample stands off the line through its neighbours; return it, (n,) %².
-
-        With the weight w of the newer neighbour that distance has the variance 1 + w² + (1 − w)²
-        times the noise, whatever the slope: a ramp does not look like noise [3].
-        """
-        state = self._arrays
-        gap = state["gap"][rows].astype(np.float64)
-        old = state["rough"][rows].astype(np.float64)
-        known = (gap <= NEIGHBOUR_HOURS) & (hours <= NEIGHBOUR_HOURS)
-        gap = np.where(known, gap, 1.0)
-        weight = gap / (gap + hours)
-        off = one - (two + (values - two) * weight)
-        square = off * off / (1 + weight * weight + (1 - weight) ** 2)
-        rate = 1 - np.exp(-np.minimum(hours, 0.5) / NOISE_HOURS)
-        learnt = old + rate * (np.minimum(square, OUTLIER * OUTLIER * old) - old)
-        rough: Floats = np.where(known, np.maximum(NOISE_FLOOR, learnt), old)
-        state["rough"][rows] = rough
-        return rough
-
-    def _filter(
-        self, rows: Rows, times: Floats, values: Floats, hours: Floats, rough: Floats
-    ) -> Floats:
-        """Update both filters and the noise; return the runaway's slope, (n,) %/h."""
-        state = self._arrays
-        level, slope, p00, p01, p11 = (
-            state[name][rows].astype(np.float64) for name in ("level", "slope", "p00", "p01", "p11")
-        )  # (n, 2)
-        noise = state["noise"][rows].astype(np.float64)
-        r, dt = noise[:, None], hours[:, None]
-        level += slope * dt
-        p00 += (
-            2 * dt * p01
-            + dt * dt * p11
-            + LEVEL_NOISE * r * dt
-            + SLOPE_NOISE * r * (dt * dt * dt) / 3
-        )
-        p01 += dt * p11 + SLOPE_NOISE * r * (dt * dt) / 2
-        p11 += SLOPE_NOISE * r * dt
-
-        error = values[:, None] - level
-        variance = p00 + r
-        bound = WINSOR * np.sqrt(variance)
-        sign = np.sign(error) * (np.abs(error) > bound)
-        run = state["run"][rows]
-        goes_on = (sign != 0) & (np.sign(run) == sign)
-        run_start = np.where(goes_on, state["run_start"][rows], times[:, None])
-        run = np.where(goes_on, run, 0) + sign
-        step = (np.abs(run) >= STEP_COUNT) & (times[:, None] - run_start >= STEP_SECONDS)
-
-        share = r * np.maximum(1.0, SAMPLE_HOURS / dt)
-        k0, k1 = p00 / (p00 + share), p01 / (p00 + share)
-        held = np.clip(error, -bound, bound)
-        excess = np.minimum(error * error, OUTLIER * OUTLIER * variance) - p00
-        # The better of both filters, within reason: a ramp that they cannot follow is no noise.
-        surprise = np.minimum(np.minimum(excess[:, 0], excess[:, 1]), WANDER * rough)
-        rate = 1 - np.exp(-np.minimum(hours, 0.5) / NOISE_HOURS)
-        learnt = np.maximum(NOISE_FLOOR, noise + rate * (surprise - noise))
-
-        new_slope = np.where(step, slope, slope + k1 * held)
-        state["level"][rows] = np.where(step, values[:, None], level + k0 * held)
-        state["slope"][rows] = new_slope
-        state["p11"][rows] = np.where(step, np.maximum(p11, STEP_SLOPE_VARIANCE), p11 - k1 * p01)
-        state["p01"][rows] = np.where(step, 0.0, p01 - k0 * p01)
-        state["p00"][rows] = np.where(step, r, p00 - k0 * p00)
-        state["noise"][rows] = np.where(step.any(axis=1), noise, learnt)
-        state["run"][rows] = np.where(step, 0, np.clip(run, -100, 100))
-        state["run_start"][rows] = run_start
-        runaway: Floats = np.ascontiguousarray(new_slope[:, 1])
-        return runaway
-
-    def _saw(self, rows: Rows, times: Floats, middle: Floats, hours: Floats, slope: Floats) -> None:
-        """Follow the peak and record a drop from it."""
-        state = self._arrays
-        peak = state["peak"][rows].astype(np.float64)
-        crest = state["crest"][rows].astype(np.float64)
-        crest = np.where(middle >= peak, middle, crest)
-        decay = 1 - np.exp(-np.minimum(hours, 1 / 6) / PEAK_HOURS)
-        peak = np.where(middle >= peak, middle, peak + (middle - peak) * decay)
-        # The last term keeps a daily descent, which the slope knows of, from looking like a drop.
-        depth = np.maximum(
-            np.maximum(2.0, 4 * np.sqrt(state["noise"][rows].astype(np.float64))), -slope * 2 / 3
-        )
-        dropped = peak - middle > depth
-        if dropped.any():
-            self._drop(rows[dropped], times[dropped], crest[dropped], middle[dropped])
-        state["peak"][rows] = np.where(dropped, middle, peak)
-        state["crest"][rows] = np.where(dropped, middle, crest)
+        """Step the packed records of rows, then drops and slots; each record is moved once."""
+        records = np.ascontiguousarray(self._packed.take(rows, axis=0).T, np.float64)
+        clocks = np.ascontiguousarray(self._clocks.take(rows, axis=0).T)
+        c = columns(records)
+        hours = (times - clocks[0]) / HOUR
+        found = step(c, clocks[1:], times, values, hours)
+        clocks[0] = times
+        at = np.flatnonzero(found.dropped)
+        if at.size:
+            self._drop(rows[at], times[at], found.ceiling[at], found.middle[at])
+        moved = self._remember(rows, times, found.middle, c)
+        self._packed[rows] = records.T
+        self._clocks[rows] = clocks.T
+        return moved
 
     def _drop(self, rows: Rows, times: Floats, ceilings: Floats, floors: Floats) -> None:
         state = self._arrays
@@ -403,19 +307,18 @@ class GrowthBank:
         state["drop_floor"][at, place] = floors[~merges]
         state["drops"][at] += 1
 
-    def _remember(self, rows: Rows, times: Floats, middle: Floats) -> Bools:
+    def _remember(self, rows: Rows, times: Floats, middle: Floats, c: Columns) -> Bools:
         """Add to the open slot, closing it where time has left it."""
-        state = self._arrays
         slots = np.floor(times / SLOT).astype(np.int64)
-        moved: Bools = slots > state["slot"][rows]
-        if moved.any():
-            self._close(rows[moved], slots[moved])
-        count = np.where(moved, 0, state["slot_count"][rows]) + 1
-        mean = np.where(moved, middle, state["slot_mean"][rows]).astype(np.float64)
-        state["slot_mean"][rows] = mean + (middle - mean) / count
-        top = np.where(moved, middle, state["slot_max"][rows])
-        state["slot_max"][rows] = np.maximum(top, middle)
-        state["slot_count"][rows] = count
+        moved: Bools = slots > self._arrays["slot"][rows]
+        at = np.flatnonzero(moved)
+        if at.size:
+            self._close(rows[at], slots[at])
+            c.slot_count[at] = 0.0
+            c.slot_mean[at] = c.slot_max[at] = middle[at]
+        c.slot_count += 1
+        c.slot_mean += (middle - c.slot_mean) / c.slot_count
+        np.maximum(c.slot_max, middle, out=c.slot_max)
         return moved
 
     def _close(self, rows: Rows, slots: NDArray[np.int64]) -> None:

@@ -21,9 +21,13 @@ from models.growth import (
     DROPS,
     HEAD_RATE,
     HIGHEST,
+    LIVES_KEPT,
+    SLOT,
+    SLOTS,
+)
+from models.growth_step import (
     HOUR,
     LEVEL_NOISE,
-    LIVES_KEPT,
     NEIGHBOUR_HOURS,
     NOISE_FLOOR,
     NOISE_HOURS,
@@ -31,8 +35,6 @@ from models.growth import (
     PEAK_HOURS,
     SAMPLE_HOURS,
     SLOPE_NOISE,
-    SLOT,
-    SLOTS,
     STEP_COUNT,
     STEP_SECONDS,
     STEP_SLOPE_VARIANCE,

@@ -8,15 +8,8 @@ import pytest
 from models.baselines import hours_left, predict_linear
 from models.crossing import look
 from models.experts import History, opinions, weighted_median, without_steps
-from models.growth import (
-    BLOCKS,
-    HOUR,
-    LEVEL_NOISE,
-    SAMPLE_HOURS,
-    SLOPE_NOISE,
-    SLOTS,
-    GrowthBank,
-)
+from models.growth import BLOCKS, SLOTS, GrowthBank
+from models.growth_step import HOUR, LEVEL_NOISE, SAMPLE_HOURS, SLOPE_NOISE
 
 
 def test_predict_linear_is_least_squares() -> None:
