@@ -11,6 +11,7 @@ reads no secret, and refuses to `notify`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -19,12 +20,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from alerting.alert import Notification
 from alerting.budget import Limit
 from alerting.duration import Duration
-from alerting.outbound import Outbound
+from alerting.outbound import Answer, Outbound
 from alerting.secret import Secret, SecretSource
 from stream.clock import Clock
 from stream.errors import Rejected
 
-__all__ = ["Channel", "ChannelConfig", "Limit", "LimitConfig", "WebConfig"]
+__all__ = [
+    "Channel",
+    "ChannelConfig",
+    "Limit",
+    "LimitConfig",
+    "SignedConfig",
+    "WebChannel",
+    "WebConfig",
+]
 
 
 class Channel(Protocol):
@@ -137,25 +146,65 @@ class WebConfig(ChannelConfig):
         return Outbound(clock, hosts=hosts, allow_private=self.allow_private)
 
 
-def sender(outbound: Outbound | None, name: str) -> Outbound:
-    """Return the client, or refuse: a dry channel never sends.
+class SignedConfig(WebConfig):
+    """A place on the web that checks a signature."""
 
-    Raises
-    ------
-    Rejected
-        There is none.
-    """
-    if outbound is None:
-        raise Rejected(f"receiver {name!r} is dry: it renders and does not send")
-    return outbound
+    secret: Secret | None = Field(
+        default=None,
+        description="Signs each message; whsec_… is base64, SEC… is DingTalk's. Better: "
+        "secret_file.",
+    )
+    secret_file: Path | None = Field(default=None, description="A file that holds it.")
+    secret_env: str | None = Field(
+        default=None, description="An environment variable that holds it."
+    )
+
+    @model_validator(mode="after")
+    def _at_most_one_secret(self) -> SignedConfig:
+        if self.signing("").places() > 1:
+            raise ValueError("say at most one of secret, secret_file and secret_env")
+        return self
+
+    def signing(self, name: str) -> SecretSource:
+        """Return where the signing secret is kept."""
+        what = f"secret of receiver {name!r}"
+        return SecretSource(what, self.secret, self.secret_file, self.secret_env)
 
 
-def revealed(source: SecretSource) -> str:
-    """Return a secret that must be there, for the request being built."""
-    secret = source.read()
-    if secret is None:
-        raise Rejected(f"there is no {source.what}")
-    return secret.reveal()
+class WebChannel:
+    """What posts to one address; each channel adds its body, and what it takes for success."""
+
+    def __init__(self, name: str, config: WebConfig, clock: Clock, dry: bool) -> None:
+        self.name = name
+        self.limit = config.budget()
+        self.send_resolved = config.send_resolved
+        self._clock = clock
+        self._address = config.address(name)
+        self._outbound = config.outbound(clock, dry=dry)
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        if self._outbound is not None:
+            await self._outbound.aclose()
+
+    async def _post(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Answer:
+        """Post to the address with `query`; a dry channel never does.
+
+        Raises
+        ------
+        Unavailable
+            Another attempt may succeed.
+        Rejected
+            The channel is dry, its address is not there, or no attempt will succeed.
+        """
+        if self._outbound is None:
+            raise Rejected(f"receiver {self.name!r} is dry: it renders and does not send")
+        url = self._address.read()
+        if url is None:
+            raise Rejected(f"there is no {self._address.what}")
+        address = url.reveal()
+        joint = "" if not query else "&" if "?" in address else "?"
+        return await self._outbound.post(f"{address}{joint}{query}", body, headers)
 
 
 def error_code(answer: dict[str, Any], name: str) -> int | None:

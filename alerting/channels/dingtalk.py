@@ -10,24 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import quote_plus
 
 import msgspec
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from alerting import escape
 from alerting.alert import Notification
-from alerting.channels.base import (
-    Channel,
-    Limit,
-    WebConfig,
-    error_code,
-    revealed,
-    sender,
-)
-from alerting.secret import Secret, SecretSource
+from alerting.channels.base import Channel, Limit, SignedConfig, WebChannel, error_code
 from stream.clock import Clock
 from stream.errors import Rejected, Unavailable
 
@@ -39,50 +30,27 @@ _BUSY: Final = frozenset({-1, 1001})
 _BLOCKED: Final = 600.0  # seconds that a robot is blocked for after speaking too fast
 
 
-class DingTalkConfig(WebConfig):
+class DingTalkConfig(SignedConfig):
     """Posts to a DingTalk group robot."""
 
     own_limit: ClassVar[Limit] = Limit(18, 60.0)  # of 20; over it the robot is blocked
     hosts: ClassVar[tuple[str, ...]] = ("oapi.dingtalk.com",)
 
     type: Literal["dingtalk"] = "dingtalk"
-    secret: Secret | None = Field(
-        default=None, description="The robot's signing secret, SEC…. Better: secret_file."
-    )
-    secret_file: Path | None = Field(default=None, description="A file that holds it.")
-    secret_env: str | None = Field(
-        default=None, description="An environment variable that holds it."
-    )
     keyword: str = Field(default="", description="The robot's keyword, if it asks for one.")
-
-    @model_validator(mode="after")
-    def _at_most_one_secret(self) -> DingTalkConfig:
-        if self.signing("").places() > 1:
-            raise ValueError("say at most one of secret, secret_file and secret_env")
-        return self
-
-    def signing(self, name: str) -> SecretSource:
-        """Return where the signing secret is kept."""
-        what = f"secret of receiver {name!r}"
-        return SecretSource(what, self.secret, self.secret_file, self.secret_env)
 
     def build(self, name: str, clock: Clock, *, dry: bool = False) -> Channel:
         """Return the channel."""
         return DingTalk(name, self, clock, dry)
 
 
-class DingTalk:
+class DingTalk(WebChannel):
     """Posts notifications to DingTalk."""
 
     def __init__(self, name: str, config: DingTalkConfig, clock: Clock, dry: bool) -> None:
-        self.name = name
-        self.limit = config.budget()
-        self.send_resolved = config.send_resolved
-        self._clock = clock
+        super().__init__(name, config, clock, dry)
         self._keyword = config.keyword
-        self._address = config.address(name)
         self._signing = config.signing(name)
-        self._outbound = config.outbound(clock, dry=dry)
 
     def render(self, notification: Notification) -> str:
         """Return the body."""
@@ -90,22 +58,14 @@ class DingTalk:
 
     async def notify(self, notification: Notification) -> None:
         """Post it; success is errcode 0."""
-        outbound = sender(self._outbound, self.name)
-        url = revealed(self._address)
-        secret = self._signing.read()
-        if secret is not None:
+        query = ""
+        if (secret := self._signing.read()) is not None:
             timestamp = int(self._clock.now() * 1000)
-            joint = "&" if "?" in url else "?"
-            url += f"{joint}timestamp={timestamp}&sign={sign(secret.reveal(), timestamp)}"
-        answer = await outbound.post(
-            url, _encode(self._body(notification)), {"Content-Type": "application/json"}
+            query = f"timestamp={timestamp}&sign={sign(secret.reveal(), timestamp)}"
+        answer = await self._post(
+            _encode(self._body(notification)), {"Content-Type": "application/json"}, query
         )
         judge(answer.body)
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        if self._outbound is not None:
-            await self._outbound.aclose()
 
     def _body(self, notification: Notification) -> dict[str, Any]:
         title = escape.cut(escape.plain(notification.title), _TITLE)

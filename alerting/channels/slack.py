@@ -13,7 +13,7 @@ import msgspec
 
 from alerting import escape
 from alerting.alert import Notification
-from alerting.channels.base import Channel, Limit, WebConfig, revealed, sender
+from alerting.channels.base import Channel, Limit, WebChannel, WebConfig
 from stream.clock import Clock
 from stream.errors import Rejected
 from stream.records import Severity
@@ -42,15 +42,8 @@ class SlackConfig(WebConfig):
         return Slack(name, self, clock, dry)
 
 
-class Slack:
+class Slack(WebChannel):
     """Posts notifications to Slack."""
-
-    def __init__(self, name: str, config: SlackConfig, clock: Clock, dry: bool) -> None:
-        self.name = name
-        self.limit = config.budget()
-        self.send_resolved = config.send_resolved
-        self._address = config.address(name)
-        self._outbound = config.outbound(clock, dry=dry)
 
     def render(self, notification: Notification) -> str:
         """Return the body."""
@@ -58,19 +51,11 @@ class Slack:
 
     async def notify(self, notification: Notification) -> None:
         """Post it; success is ``ok``."""
-        outbound = sender(self._outbound, self.name)
-        answer = await outbound.post(
-            revealed(self._address),
-            _encode(_body(notification)),
-            {"Content-Type": "application/json; charset=utf-8"},
+        answer = await self._post(
+            _encode(_body(notification)), {"Content-Type": "application/json; charset=utf-8"}
         )
         if answer.body.strip() != b"ok":
             raise Rejected("Slack answered 200 but not ok")
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        if self._outbound is not None:
-            await self._outbound.aclose()
 
 
 def _body(notification: Notification) -> dict[str, Any]:

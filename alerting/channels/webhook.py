@@ -13,15 +13,12 @@ import binascii
 import datetime
 import hashlib
 import hmac
-from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 import msgspec
-from pydantic import Field, model_validator
 
 from alerting.alert import Alert, Incident, Notification
-from alerting.channels.base import Channel, Limit, WebConfig, revealed, sender
-from alerting.secret import Secret, SecretSource
+from alerting.channels.base import Channel, Limit, SignedConfig, WebChannel
 from stream.clock import Clock
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
@@ -29,47 +26,24 @@ _MOST: Final = 256 * 1024  # bytes of a body
 SCHEMA: Final = "forewarn.notification.v1"
 
 
-class WebhookConfig(WebConfig):
+class WebhookConfig(SignedConfig):
     """Posts JSON."""
 
     own_limit: ClassVar[Limit] = Limit(540, 60.0)
 
     type: Literal["webhook"] = "webhook"
-    secret: Secret | None = Field(
-        default=None, description="Signs the body; whsec_… is base64. Better: secret_file."
-    )
-    secret_file: Path | None = Field(default=None, description="A file that holds it.")
-    secret_env: str | None = Field(
-        default=None, description="An environment variable that holds it."
-    )
-
-    @model_validator(mode="after")
-    def _at_most_one_secret(self) -> WebhookConfig:
-        if self.signing("").places() > 1:
-            raise ValueError("say at most one of secret, secret_file and secret_env")
-        return self
-
-    def signing(self, name: str) -> SecretSource:
-        """Return where the signing secret is kept."""
-        what = f"secret of receiver {name!r}"
-        return SecretSource(what, self.secret, self.secret_file, self.secret_env)
 
     def build(self, name: str, clock: Clock, *, dry: bool = False) -> Channel:
         """Return the channel."""
         return Webhook(name, self, clock, dry)
 
 
-class Webhook:
+class Webhook(WebChannel):
     """Posts notifications as JSON."""
 
     def __init__(self, name: str, config: WebhookConfig, clock: Clock, dry: bool) -> None:
-        self.name = name
-        self.limit = config.budget()
-        self.send_resolved = config.send_resolved
-        self._clock = clock
-        self._address = config.address(name)
+        super().__init__(name, config, clock, dry)
         self._signing = config.signing(name)
-        self._outbound = config.outbound(clock, dry=dry)
 
     def render(self, notification: Notification) -> str:
         """Return the body."""
@@ -77,7 +51,6 @@ class Webhook:
 
     async def notify(self, notification: Notification) -> None:
         """Post it; any 2xx is success."""
-        outbound = sender(self._outbound, self.name)
         body = self._body(notification)
         headers = {
             "Content-Type": "application/json",
@@ -89,12 +62,7 @@ class Webhook:
         if secret is not None:
             signed = f"{notification.id}.{headers['webhook-timestamp']}.".encode() + body
             headers["webhook-signature"] = f"v1,{sign(secret.reveal(), signed)}"
-        await outbound.post(revealed(self._address), body, headers)
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        if self._outbound is not None:
-            await self._outbound.aclose()
+        await self._post(body, headers)
 
     def _body(self, notification: Notification) -> bytes:
         incidents = list(notification.incidents)

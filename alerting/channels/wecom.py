@@ -12,7 +12,7 @@ import msgspec
 
 from alerting import escape
 from alerting.alert import Notification
-from alerting.channels.base import Channel, Limit, WebConfig, error_code, revealed, sender
+from alerting.channels.base import Channel, Limit, WebChannel, WebConfig, error_code
 from stream.clock import Clock
 from stream.errors import Rejected, Unavailable
 from stream.records import Severity
@@ -43,15 +43,8 @@ class WeComConfig(WebConfig):
         return WeCom(name, self, clock, dry)
 
 
-class WeCom:
+class WeCom(WebChannel):
     """Posts notifications to WeCom."""
-
-    def __init__(self, name: str, config: WeComConfig, clock: Clock, dry: bool) -> None:
-        self.name = name
-        self.limit = config.budget()
-        self.send_resolved = config.send_resolved
-        self._address = config.address(name)
-        self._outbound = config.outbound(clock, dry=dry)
 
     def render(self, notification: Notification) -> str:
         """Return the body."""
@@ -59,18 +52,10 @@ class WeCom:
 
     async def notify(self, notification: Notification) -> None:
         """Post it; success is errcode 0."""
-        outbound = sender(self._outbound, self.name)
-        answer = await outbound.post(
-            revealed(self._address),
-            _encode(_body(notification)),
-            {"Content-Type": "application/json"},
+        answer = await self._post(
+            _encode(_body(notification)), {"Content-Type": "application/json"}
         )
         judge(answer.body)
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        if self._outbound is not None:
-            await self._outbound.aclose()
 
 
 def _body(notification: Notification) -> dict[str, Any]:
