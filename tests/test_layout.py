@@ -13,7 +13,12 @@ from forewarn.packages import OURS, clashes, guard
 
 ROOT = Path(__file__).resolve().parent.parent
 # Files over 500 lines need a spoken reason here.
-LONG_FILES: dict[str, str] = {}
+LONG_FILES = {
+    "tests/conformance/test_buses.py": "one list of what a bus promises, read as a whole",
+    "tests/conformance/test_channels.py": "one list of what a channel promises, read as a whole",
+    "tests/stream/test_runtime.py": "the loop's story, whose doubles every chapter uses",
+    "tests/forewarn/synthetic_feed.py": "a day and a half in order; a cut would part the story",
+}
 
 
 def tracked(pattern: str) -> list[Path]:
@@ -59,8 +64,7 @@ def test_every_module_opens_with_prose(package: str) -> None:
 def test_no_file_is_over_500_lines_without_a_spoken_reason() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
-        for package in OURS
-        for path in tracked(f"{package}/*.py")
+        for path in tracked("*.py")
         if (lines := path.read_text().count("\n")) > 500
     }
     assert set(long) <= set(LONG_FILES), long
