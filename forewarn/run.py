@@ -10,6 +10,7 @@ Left to others: the loop (`forewarn.follow`), wiring (`forewarn.pipeline`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 
+from forewarn.audit import audit_app
 from forewarn.buses import open_bus, topics_of
 from forewarn.config import Config
 from forewarn.console.feed import Feed, Pulse
@@ -34,6 +36,8 @@ from ingest.live import LiveChunk
 from ingest.recorder import Recorder
 from ingest.recording import TapeWriter
 from stream.clock import Clock
+
+log = logging.getLogger(__name__)
 
 _PULSE: Final = 1.0  # seconds between two looks of the page at how the run goes
 
@@ -55,7 +59,10 @@ async def ingest(config: Config, clock: Clock, console: Console) -> None:
             await bus.ensure(topics_of(config))
             yield Appender(bus, config.partitions)
 
-    async with _probed(follower, config, registry_of(follower)) as address:
+    async with (
+        _audited(follower, config, clock),
+        _probed(follower, config, registry_of(follower)) as address,
+    ):
         console.print(f"probes and metrics on {address}", style="dim")
         await follower.run(stage, stop)
 
@@ -107,6 +114,7 @@ async def run(
     async with AsyncExitStack() as stack:
         if writer is not None:
             stack.enter_context(writer)
+        await stack.enter_async_context(_audited(follower, config, clock))
         probe = await stack.enter_async_context(_probed(follower, config, registry))
         shown = await stack.enter_async_context(
             serving(page, config.console.host, config.console.port)
@@ -122,6 +130,22 @@ async def _probed(
     app = probes(follower.checks, registry)
     async with serving(app, config.probes.host, config.probes.port) as address:
         yield address
+
+
+@asynccontextmanager
+async def _audited(follower: Follower, config: Config, clock: Clock) -> AsyncIterator[None]:
+    """Listen for audit events for the time of the block, where that is configured."""
+    settings = config.ingest.audit
+    if not settings.listen:
+        yield
+        return
+    app = audit_app(follower, settings, config.ingest.scope, clock)
+    tls = {"ssl_certfile": settings.cert_file, "ssl_keyfile": settings.key_file}
+    async with serving(
+        app, settings.host, settings.port, **(tls if settings.cert_file else {})
+    ) as address:
+        log.info("audit address=%s", address)
+        yield
 
 
 def _pulses(feed: Feed, follower: Follower, clock: Clock) -> Callable[[LiveChunk], None]:

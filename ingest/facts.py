@@ -31,6 +31,7 @@ Kind: TypeAlias = Literal[
     "summary",
     "metrics",
     "logs",
+    "audit",
 ]
 Type: TypeAlias = Literal["LIST", "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "SAMPLE"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
@@ -51,7 +52,8 @@ class Fact(msgspec.Struct, gc=False, omit_defaults=True):
         When it was heard, Unix seconds.
     resource
         Plural name of the resource; "summary" is a kubelet's document, "metrics" an item of
-        metrics.k8s.io, "logs" the end of one container's log.
+        metrics.k8s.io, "logs" the end of one container's log, "audit" who
+        wrote a workload.
     node
         Where a sample was taken; "" for watched objects.
     """

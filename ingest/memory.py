@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from ingest.authors import Authors
 from ingest.seen import Seen
 from ingest.workloads import Workloads
 
@@ -42,6 +43,7 @@ class Memory:
     def __init__(self, *, ignore: frozenset[str] = frozenset(), versions: int = VERSIONS) -> None:
         self.seen = Seen()
         self.workloads = Workloads(ignore=ignore)
+        self.authors = Authors()
         self.newest = float("-inf")
         self.heard: dict[str, float] = {}
         self._capacity = versions

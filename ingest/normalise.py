@@ -36,6 +36,7 @@ from ingest.objects import (
     Node,
     ReplicaSet,
     Status,
+    Written,
     identify,
 )
 from ingest.owners import root_of_pod, root_of_reference, root_of_replicaset
@@ -45,10 +46,11 @@ from ingest.reading import AnyFact
 from ingest.redact import redact
 from ingest.samples import Metrics, Summary
 from ingest.seen import PodSeen
+from ingest.times import seconds
 from ingest.usage import metrics_record, number, summary_record
-from ingest.workloads import Workload
+from ingest.workloads import AUDITED, Workload
 from stream.errors import Rejected
-from stream.records import AnyInput, Gap, NodeMetricsRecord, PodRecord
+from stream.records import AnyInput, Gap, NodeMetricsRecord, ObjectRef, PodRecord
 
 _GONE: Final = 410  # HTTP: the wanted resourceVersion is no longer kept
 
@@ -202,9 +204,19 @@ def _workload(kind: str) -> _Reader:
         except READ_ERRORS as error:  # its spec is read in there
             raise Rejected(f"not an object of {fact.resource}: {error}") from error
         cluster.remember(metadata.uid, version)
-        return record
+        return None if record is None else cluster.authors.sign(record)
 
     return read
+
+
+def _written(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
+    said = _read(_read_written, fact)
+    kind = AUDITED.get(said.resource)
+    at = seconds(said.time)
+    if kind is None or at is None:
+        raise Rejected(f"not an audit event of a workload: {said.resource} at {said.time!r}")
+    workload = ObjectRef(kind, said.namespace, said.name)
+    return cluster.authors.note(workload, said.user, at, fact.at)
 
 
 def _replicaset(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
@@ -289,6 +301,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "summary": _summary,
     "metrics": _metrics,
     "logs": _log,
+    "audit": _written,
 }
 
 _read_pod: Final = msgspec.json.Decoder(Pod).decode
@@ -299,4 +312,5 @@ _read_replicaset: Final = msgspec.json.Decoder(ReplicaSet).decode
 _read_summary: Final = msgspec.json.Decoder(Summary).decode
 _read_metrics: Final = msgspec.json.Decoder(Metrics).decode
 _read_log: Final = msgspec.json.Decoder(LogTail).decode
+_read_written: Final = msgspec.json.Decoder(Written).decode
 _read_status: Final = msgspec.json.Decoder(Status).decode

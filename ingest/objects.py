@@ -186,6 +186,17 @@ class LogTail(Raw):
     text: str
 
 
+class Written(Raw):
+    """Who wrote a workload, by the cluster's audit; ours, not Kubernetes'."""
+
+    resource: str
+    name: str
+    user: str
+    time: str
+    namespace: str = ""
+    verb: str = ""
+
+
 class Version(Raw):
     """object of a BOOKMARK, or whatever else has only metadata."""
 

@@ -42,6 +42,7 @@ _NAMES: Final = frozenset(
         "subdomain",
         "username",
         "pod",
+        "user",
         "container",
         "value",
         "values",

@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 import msgspec
 
 from ingest.facts import YEAR_2100, Fact, Type, read_fact
-from ingest.objects import READ_ERRORS, Event, LogTail, Node, ReplicaSet
+from ingest.objects import READ_ERRORS, Event, LogTail, Node, ReplicaSet, Written
 from ingest.pod_objects import Pod
 from ingest.samples import Metrics, Summary
 from ingest.workloads import Workload
@@ -108,6 +108,14 @@ class LogFact(_Read, tag="logs"):
     resource: ClassVar[Literal["logs"]] = "logs"
 
 
+class WrittenFact(_Read, tag="audit"):
+    """Who wrote a workload."""
+
+    object: Written
+    node: str = ""
+    resource: ClassVar[Literal["audit"]] = "audit"
+
+
 ReadFact: TypeAlias = (
     PodFact
     | EventFact
@@ -119,6 +127,7 @@ ReadFact: TypeAlias = (
     | SummaryFact
     | MetricsFact
     | LogFact
+    | WrittenFact
 )
 AnyFact: TypeAlias = Fact | ReadFact
 _decode: Final[Callable[[bytes], ReadFact]] = msgspec.json.Decoder(ReadFact).decode

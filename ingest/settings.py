@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ingest.audit import AuditSettings
 from ingest.buffer import BufferSettings
 from ingest.cluster import ClusterSettings
 from ingest.kubelet import KubeletSettings
@@ -33,6 +34,8 @@ class IngestSettings:
     """Which changes of Deployments, StatefulSets and DaemonSets are noise."""
     logs: LogSettings = field(default_factory=LogSettings)
     """Whether the end of a restarted container's log is kept as evidence."""
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    """Whether audit events of the API server are listened for: they name who changed a workload."""
     lease: LeaseSettings = field(default_factory=LeaseSettings)
     """Which of several replicas works."""
     watch: ReflectSettings = field(default_factory=ReflectSettings)

@@ -28,6 +28,12 @@ from stream.records import DeploymentChange, ObjectRef, Operation
 REVISION: Final = "deployment.kubernetes.io/revision"
 CHANGE_CAUSE: Final = "kubernetes.io/change-cause"
 _DAEMONSET_REVISION: Final = "deprecated.daemonset.template.generation"
+# Resources of which a change is told → their kind.
+AUDITED: Final = {
+    "deployments": "Deployment",
+    "statefulsets": "StatefulSet",
+    "daemonsets": "DaemonSet",
+}
 # Annotations that controllers and kubectl write on their own.
 NOISE: Final = frozenset(
     {

@@ -84,6 +84,7 @@ class _Workload(msgspec.Struct, gc=False, array_like=True):
     never_done: bool = False  # its rollout was unfinished at first sight, and still is
     episodes: dict[str, Episode] = {}
     due: float | None = None
+    signed: str = ""  # version of the newest change whose author is known
 
 
 class Changes:
@@ -121,9 +122,15 @@ class Changes:
         if known is not None and known.uid == record.uid:
             news = newer(record.resource_version, record.at, known.version, known.at)
             if not (news or record.type == "deleted"):
+                if record.user and record.resource_version != known.signed:
+                    known.signed = record.resource_version
+                    self._workloads.put(key, known)
+                    out.append(self._author(record))
                 return
-        elif record.type == "deleted":
-            return  # one that was never known, or that has a successor
+        elif record.type == "deleted":  # one that was never known, or that has a successor
+            if record.user:
+                out.append(self._author(record))
+            return
         else:
             if known is not None:
                 self._end(known, "replaced", out)
@@ -141,6 +148,8 @@ class Changes:
             return
         if record.type != "known":
             out.extend(self._changes(workload, record))
+        if record.user:
+            workload.signed = record.resource_version
         self._take_over(workload, record, out)
         self._workloads.put(key, workload)
         self._schedule(key, workload, self._now)
@@ -314,6 +323,13 @@ class Changes:
             because=because,
             labels={**who, **labels},
         )
+
+    def _author(self, record: DeploymentChange) -> Finding:
+        """Return who made a change that was told before, as the cluster's audit says later."""
+        what = {"added": "created", "deleted": "deleted"}.get(record.type, "changed")
+        paths = ", ".join(op.path for op in record.operations[:3])
+        text = f"{record.workload} {what}{_by(record)}{': ' if paths else ''}{paths}"
+        return self._evidence("change-author", record, text)
 
     def _gap(self, gap: Gap) -> Finding:
         lasted = gap.at - gap.since

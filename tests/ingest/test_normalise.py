@@ -145,6 +145,7 @@ def test_both_ways_of_reading_give_the_same_records(golden: Golden, fact: Make) 
         "summary": "summary",
         "metrics": "node_metrics",
         "logs": "log",
+        "audit": "audit",
     }
     assert set(names) == set(KINDS)
     raw, typed = Normaliser(), Normaliser()
