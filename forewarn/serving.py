@@ -11,7 +11,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -44,9 +44,10 @@ async def serving(app: Any, host: str, port: int, **options: Any) -> AsyncIterat
         yield f"{scheme}://{_shown(host)}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        with suppress(asyncio.CancelledError):
-            await serving
-        listener.close()
+        try:
+            await asyncio.wait({serving})
+        finally:
+            listener.close()
 
 
 def stopping() -> asyncio.Event:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
@@ -130,8 +130,8 @@ class Reply:
                 yield chunk
         finally:
             watchdog.cancel()
-            with suppress(asyncio.CancelledError):
-                await watchdog
+            # Not by awaiting it: that would swallow a cancellation of ours that comes meanwhile.
+            await asyncio.wait({watchdog})
 
     async def body(self, limit: int, idle: float) -> bytes:
         """Return the whole body.

@@ -263,5 +263,6 @@ class Lease:
 
 async def _stop(task: asyncio.Future[None]) -> None:
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()

@@ -1,13 +1,18 @@
 """A reflector tells all that happened, once, in order. Faults are in `test_reflect_faults.py`."""
 
+import asyncio
 from pathlib import Path
+from typing import cast
 
+import aiohttp
 import pytest
 
+from ingest.answers import Reply
 from ingest.reflect import ReflectSettings
 from ingest.scope import Scope, ScopeSettings
+from stream.testing import ManualClock
 from tests.ingest.fake_apiserver import FakeApiServer
-from tests.ingest.watching import eventually, watched
+from tests.ingest.watching import START, eventually, watched
 
 PAGES = ReflectSettings(streaming=False, page=3)
 STREAM = ReflectSettings()
@@ -146,6 +151,32 @@ async def test_the_time_since_an_earlier_run_is_a_gap(tmp_path: Path) -> None:
             await seen.watching(server)
             assert seen.gaps == [(1_759_999_000.0, seen.clock.now(), "restart")]
             assert seen.facts[0].type == "ERROR"
+
+
+class Ended:
+    """A response whose body is over, as aiohttp's."""
+
+    status = 200
+
+    @property
+    def content(self) -> "Ended":
+        return self
+
+    async def readany(self) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_cancellation_is_not_lost_while_an_answer_is_being_closed() -> None:
+    reply = Reply(cast(aiohttp.ClientResponse, Ended()), ManualClock(START), "x")
+    task = asyncio.create_task(reply.body(10, 1.0))
+    await asyncio.sleep(0)  # it has read the end, and waits for its watchdog
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
 
 
 async def test_memory_holds_no_objects(tmp_path: Path) -> None:
