@@ -45,6 +45,9 @@ bench: $(READY) ## measure: asserted before timed, ratios inside one run
 quality: $(READY) ## accuracy, noise and speed of every model on data kept aside, as one table
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
+chaos: $(READY) ## hurt workers and a real broker at random, and count what was lost or came twice
+	@$(BIN)/python -m benchmarks.chaos.run $(ARGS)
+
 components: ## build what tests need beside Python (a Kubernetes control plane, Chromium), cached
 	@deploy/components
 

@@ -1,0 +1,23 @@
+"""Workers and their broker hurt for real, in short: `make chaos` does the same for longer.
+
+Processes are killed, paused and replaced while records with dense ids flow; an independent process
+counts what comes out, and the state is compared with an undisturbed run, bit for bit.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.chaos.run import run
+from tests.kafka_broker import Broker
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("fault", ["kill -9", "SIGSTOP, SIGCONT"])
+async def test_nothing_is_lost_and_nothing_comes_twice(
+    fault: str, kafka: Broker, tmp_path: Path
+) -> None:
+    row = await run(fault, 1, kafka, tmp_path, session=1.5)
+    assert not row.wrong(), (row, (tmp_path / "workers.log").read_text()[-5_000:])
+    assert row.records == 20_000
