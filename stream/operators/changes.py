@@ -60,6 +60,7 @@ _RULE: Final = "rollout-stuck"
 _GRID: Final = 15.0  # seconds between two times at which timers are looked at
 _TEMPLATE: Final = "/spec/template"
 _REPLICAS: Final = "/spec/replicas"
+_RESTARTED: Final = "/kubectl.kubernetes.io~1restartedAt"
 _PARTS: Final = 12  # operations that one finding spells out
 _LONGEST: Final = 160  # characters of one value
 
@@ -187,13 +188,16 @@ class Changes:
         elif record.images != workload.images and workload.images:
             what = f"{', '.join(workload.images)} → {', '.join(record.images)}"
         else:
-            paths = sorted({op.path.removeprefix(_TEMPLATE) for op in template})
+            paths = sorted({op.path.removeprefix(_TEMPLATE).replace("~1", "/") for op in template})
             what = ", ".join(paths[:3])
-        verb = "rolled back" if back else "released"
-        text = f"{record.workload} {verb}: {what}{_by(record)}"
+        again = bool(template) and all(op.path.endswith(_RESTARTED) for op in template)
+        if again:  # kubectl rollout restart: the same release, new pods
+            text = f"{record.workload} restarted{_by(record)}"
+        else:
+            text = f"{record.workload} {'rolled back' if back else 'released'}: {what}{_by(record)}"
         labels = {
             "image": ", ".join(record.images),
-            "action": "rollback" if back else "release",
+            "action": "restart" if again else "rollback" if back else "release",
             "limits": "changed" if any("/resources/" in op.path for op in template) else "",
             "env": "changed" if any("/env" in op.path for op in template) else "",
         }

@@ -80,6 +80,20 @@ def test_images_that_ran_before_are_a_rollback() -> None:
     assert [f.labels["action"] for f in cluster.rule("release")] == ["release", "rollback"]
 
 
+def test_a_rollout_restart_is_called_that() -> None:
+    cluster = Cluster()
+    cluster.change(type="known", images=("a:1",))
+    path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
+    cluster.change(
+        Operation("add", path, "", '"2026-11-21T10:00:00Z"'),
+        images=("a:1",),
+        manager="kubectl-rollout",
+    )
+    (restart,) = cluster.rule("release")
+    assert restart.summary == "Deployment shop/checkout restarted by kubectl-rollout"
+    assert restart.labels["action"] == "restart"
+
+
 def test_values_of_the_environment_are_never_repeated() -> None:
     cluster = Cluster()
     cluster.change(type="known")
