@@ -35,6 +35,7 @@ from stream.kafka_topics import POSITIONS, Part, Topics
 from stream.kafka_writer import Record, Writer
 
 _SEATS: Final = 8  # readers kept open for `read`: as many replays at once
+_DECIDED: Final = 5.0  # seconds for the markers of a transaction that is decided
 _TRIM: Final = 10_000  # messages read at a time
 _SEAT_WAIT: Final = 50  # ms of a fetch that finds nothing; the next partition waits behind it
 
@@ -146,6 +147,9 @@ class KafkaBus:
         name = f"publish-{source}"
         async with self._writing.setdefault(name, asyncio.Lock()):
             await self._writer(name)
+        # Other sources' transactions are open here for as long as they take.
+        patience = self._connection.settings.transaction_timeout + _DECIDED
+        await self._asker.decided((POSITIONS, 0), patience)
         found: bytes | None = None
         offset = (await self.start_offsets(POSITIONS))[0]
         while batch := await self.read(POSITIONS, 0, offset, 10_000):

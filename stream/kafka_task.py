@@ -29,6 +29,7 @@ from stream.kafka_writer import Record, Writer
 log = logging.getLogger(__name__)
 
 _READ: Final = 5_000  # changelog records at a time
+_DECIDED: Final = 5.0  # seconds until our own predecessor's transaction is marked everywhere
 _SOON: Final = 0.01  # seconds: a retired task is owned anew at once
 
 
@@ -104,6 +105,7 @@ class KafkaOwnership:
         await reader.start()
         counters.restoring += 1
         try:
+            await asker.decided(part, _DECIDED)
             [(oldest, end)] = await asker.bounds([part])
             counters.to_restore += end - oldest
             await reader.assign({part: oldest})

@@ -14,6 +14,7 @@ from forewarn.commands.alert import alert
 from forewarn.commands.backtest import backtest
 from forewarn.commands.check_config import check_config
 from forewarn.commands.demo import demo
+from forewarn.commands.dlq import dlq
 from forewarn.commands.doctor import doctor
 from forewarn.commands.influxdb import influxdb
 from forewarn.commands.ingest import ingest
@@ -21,6 +22,7 @@ from forewarn.commands.record import record
 from forewarn.commands.replay import replay
 from forewarn.commands.run import run
 from forewarn.commands.sink import sink
+from forewarn.commands.topics import topics
 from forewarn.commands.version import version
 from forewarn.commands.work import work
 
@@ -39,6 +41,8 @@ COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
         "check-config": check_config,
         "sink": sink,
         "influxdb": influxdb,
+        "topics": topics,
+        "dlq": dlq,
         "version": version,
     }
 )
