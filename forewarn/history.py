@@ -1,4 +1,4 @@
-"""The history beside a pipeline: the sink as a task of its own, and everybody's figures.
+"""The history beside a pipeline, or as a process of its own: the sink, and everybody's figures.
 
 Guaranteed: the pipeline never waits for InfluxDB, whatever happens to it; when the block ends, what
 is on the bus has some seconds to get there, and what has not is read again by the next run. A
@@ -13,12 +13,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.registry import Collector
 
+from forewarn.buses import open_bus, topics_of
+from forewarn.config import Config
 from forewarn.figures import Outputs, OwnRows, PipelineCollector, SinkCollector
 from forewarn.influxdb import sink
 from forewarn.pipeline import Pipeline
+from forewarn.probes import probes
+from forewarn.serving import serving, stopping
+from ingest.health import Check
 from stream.clock import Clock
 from stream.errors import Corrupt
 from stream.sinks.base import Trouble
@@ -70,6 +75,54 @@ async def beside(
                 finally:
                     stop.set()
                     await _end(drain, working, last)
+
+
+async def alone(config: Config, clock: Clock, say: Callable[[str], None]) -> int:
+    """Be the sink and nothing else until SIGINT or SIGTERM; return how many points were written.
+
+    Serves probes and metrics. A server that is away is degraded, not unready: what is on the bus
+    waits there, and a restart would heal nothing.
+
+    Raises
+    ------
+    Rejected
+        No address is configured.
+    Corrupt
+        More than one row in a hundred cannot be written: a person must look.
+    """
+    stop = stopping()
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    async with open_bus(config) as bus:
+        await bus.ensure(topics_of(config))
+        own = OwnRows(registry, clock.now)
+        async with sink(bus, config.partitions, config.influxdb, clock, own=own) as drain:
+            app = probes(lambda: [_check(drain)], registry)
+            with _shown(registry, SinkCollector(drain)):
+                async with serving(app, config.probes.host, config.probes.port) as address:
+                    say(f"probes and metrics on {address}")
+                    working = asyncio.create_task(drain.run(stop), name="influxdb")
+                    stopped = asyncio.create_task(stop.wait())
+                    await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
+                    stopped.cancel()
+                    await _end(drain, working, LAST)
+            return drain.tally.written
+
+
+async def once(config: Config, clock: Clock) -> int:
+    """Write what is on the bus now; return how many points that were."""
+    async with open_bus(config) as bus:
+        await bus.ensure(topics_of(config))
+        async with sink(bus, config.partitions, config.influxdb, clock) as drain:
+            return await drain.drain()
+
+
+def _check(drain: Drain) -> Check:
+    trouble = drain.tally.trouble
+    text = f"{drain.tally.written} points written"
+    if trouble is not None:
+        text = f"degraded, {trouble.value} for {drain.waiting():.0f} s; {text}"
+    return Check("influxdb", True, text)
 
 
 async def _work(drain: Drain, stop: asyncio.Event) -> None:

@@ -81,6 +81,9 @@ class _Line(NamedTuple):
     message: Message | None
 
 
+_Made = tuple[Message, bytes | Exception]  # a message, and its line or why it has none
+
+
 class Drain:
     """One sink: its own group on the bus, one server.
 
@@ -199,35 +202,49 @@ class Drain:
         if self._retention is not None:
             oldest = self._clock.now() - self._retention
         for topic, partition, messages, _ in batches:
-            for message in messages:
-                try:
-                    made = self._lines(topic, message, oldest)
-                    lines += [_Line(line, topic, partition, message) for line in made]
-                except Unwritable as error:
-                    self.tally.refused[error.reason] += 1
-                    bad.append((_Line(b"", topic, partition, message), error.reason, str(error)))
-                except (*UNREADABLE, Rejected) as error:
-                    reason = Refusal.UNREADABLE
+            made = (
+                self._points(messages, oldest)
+                if topic == TS
+                else self._rows(topic, messages, oldest)
+            )
+            for message, line in made:
+                if isinstance(line, bytes):
+                    lines.append(_Line(line, topic, partition, message))
+                else:
+                    reason = line.reason if isinstance(line, Unwritable) else Refusal.UNREADABLE
                     self.tally.refused[reason] += 1
-                    bad.append((_Line(b"", topic, partition, message), reason, str(error)))
+                    bad.append((_Line(b"", topic, partition, message), reason, str(line)))
         if lines:
             self.tally.waiting_since = self._clock.now()
         return lines, bad
 
-    def _lines(self, topic: str, message: Message, oldest: float) -> list[bytes]:
-        if topic == TS:
-            point: Point = self._point(message.value)
-            if point.at >= oldest:
-                numbers = self.encoder.numbers
-                return [numbers(point.measurement, point.tags, point.fields, point.at)]
-            self.tally.refused[Refusal.BEYOND_RETENTION] += 1
-            return []
+    def _points(self, messages: Sequence[Message], oldest: float) -> Iterator[_Made]:
+        points: list[Point] = []
+        kept: list[Message] = []
+        for message in messages:
+            try:
+                point: Point = self._point(message.value)
+            except UNREADABLE as error:
+                yield message, error
+                continue
+            if point.at < oldest:
+                self.tally.refused[Refusal.BEYOND_RETENTION] += 1
+            else:
+                points.append(point)
+                kept.append(message)
+        yield from zip(kept, self.encoder.many(points), strict=True)
+
+    def _rows(self, topic: str, messages: Sequence[Message], oldest: float) -> Iterator[_Made]:
         feed = self._feeds[topic]
-        rows = [row for row in feed.rows(feed.decode(message.value)) if row.fields]
-        kept = [row for row in rows if row.at >= oldest]
-        if len(kept) < len(rows):
-            self.tally.refused[Refusal.BEYOND_RETENTION] += len(rows) - len(kept)
-        return [self.encoder.line(row) for row in kept]
+        for message in messages:
+            try:
+                for row in feed.rows(feed.decode(message.value)):
+                    if row.at < oldest:
+                        self.tally.refused[Refusal.BEYOND_RETENTION] += 1
+                    elif row.fields:
+                        yield message, self.encoder.line(row)
+            except (*UNREADABLE, Rejected) as error:
+                yield message, error
 
     def _own_lines(self) -> list[_Line]:
         return [_Line(self.encoder.line(row), "", 0, None) for row in self._own()]

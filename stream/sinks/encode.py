@@ -1,9 +1,10 @@
 """Rows to lines of InfluxDB's line protocol: exact, safe against any text, a million a second.
 
-A series' measurement, tags and field names are put into a bytes template once; a point then costs
-one lookup and one ``%``. Guaranteed:
+A series' measurement, tags and field names are put into a bytes template once; the numbers of a
+whole batch become text in one call of the JSON encoder, which is four times as fast as ``%``; a
+point then costs one lookup and one ``%`` of bytes. Guaranteed:
 
-- integers are exact, floats are exact or to nine digits as the schema says (`Field.form`);
+- numbers are exact: integers as such, floats as the shortest text that reads back the same;
 - NaN, infinity and what 64 bits cannot hold never leave: such a field is left out and counted;
 - no text can end a line, open a tag or a field, or become another point: what line protocol cannot
   say in a tag (control characters, a backslash) is replaced by its picture (``␊``, ``⧵``);
@@ -22,12 +23,15 @@ import logging
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from math import isfinite
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from stream.errors import Rejected
+from stream.records import Point
 from stream.sinks.schema import SCHEMA, TAGS, Field, Kind
 
 _log = logging.getLogger(__name__)
@@ -78,17 +82,34 @@ class Unwritable(Rejected):
         self.reason = reason
 
 
-class _Series:
-    """One series: how its lines begin, and the template for its last set of field names."""
+class _Series(NamedTuple):
+    """One series: how its lines begin, and what its times are shifted by."""
 
-    __slots__ = ("folded", "head", "names", "shift", "template")
+    head: bytes
+    shift: int  # nanoseconds
+    folded: bool
 
-    def __init__(self, head: bytes, shift: int, folded: bool) -> None:
-        self.head = head
-        self.shift = shift
-        self.folded = folded
-        self.names: tuple[str, ...] = ()
-        self.template = b""  # empty: not all of its fields are numbers that the schema knows
+
+class _Shape(NamedTuple):
+    """What the lines of many series have in common."""
+
+    width: int  # number of fields
+    integers: tuple[int, ...]  # which of them must be whole
+
+
+class _Template(NamedTuple):
+    """The line of one series with one set of fields, a ``%b`` for each number and the time."""
+
+    text: bytes
+    shape: _Shape  # the same object for all that are alike
+
+
+class _Group(NamedTuple):
+    """The points of a batch that have one shape."""
+
+    places: list[int]
+    templates: list[bytes]
+    numbers: list[float]  # the values of each point, then its time in milliseconds
 
 
 class Encoder:
@@ -113,6 +134,9 @@ class Encoder:
         self._old: dict[tuple[str, Tags], _Series] = {}
         self._count: Counter[str] = Counter()
         self._turn_at = -_LATEST
+        self._templates: dict[tuple[Any, ...], _Template] = {}  # by measurement, tags, field names
+        self._shapes: dict[_Shape, _Shape] = {}
+        self._told: set[str] = set()  # measurements whose folding is in the log
         self.folded: Counter[str] = Counter()
         self.dropped: Counter[Refusal] = Counter()
 
@@ -129,32 +153,98 @@ class Encoder:
             It can never be written.
         """
         series = self._series_of(row.measurement, row.tags, row.at)
+        if series.folded:
+            self.folded[row.measurement] += 1
         shift = series.shift
         if row.salt:
             shift = (shift + zlib.crc32(_utf8(row.salt))) % _SPREAD
         return self._careful(series, row, shift)
 
-    def numbers(
-        self, measurement: str, tags: Tags, fields: Mapping[str, float], at: float
-    ) -> bytes:
-        """Return the line of a row of numbers: as `line`, made for millions.
+    def many(self, points: Sequence[Point]) -> list[bytes | Unwritable]:
+        """Return the line of each point, or why it has none: `line`, made for millions.
 
-        About a microsecond; a series' first point and odd numbers cost ten times that.
-
-        Raises
-        ------
-        Unwritable
-            It can never be written.
+        Less than a microsecond each; a series' first point and odd numbers cost ten times that.
         """
-        series = self._young.get((measurement, tags))
-        names = tuple(fields)
-        if series is None or series.names != names or at > self._turn_at:
+        lines: list[bytes | Unwritable] = [b""] * len(points)
+        groups: dict[_Shape, _Group] = {}
+        known = self._templates
+        last, then, time = None, -1.0, 0  # of the point before: most share them with it
+        for place, point in enumerate(points):
+            fields, at = point.fields, point.at
+            template = known.get((point.measurement, point.tags, *fields))
+            if template is None or (at != then and not 0.0 <= at <= self._turn_at):
+                template = self._template(point)
+                if template is None:
+                    lines[place] = self._alone(point)
+                    continue
+            if at != then:
+                then, time = at, round(at * 1000)
+            text, shape = template
+            if shape is not last:
+                last = shape
+                places, templates, numbers = groups.setdefault(shape, _Group([], [], []))
+            places.append(place)
+            templates.append(text)
+            numbers += fields.values()
+            numbers.append(time)
+        for shape, group in groups.items():
+            self._fill(shape, group, points, lines)
+        return lines
+
+    def _fill(
+        self,
+        shape: _Shape,
+        group: _Group,
+        points: Sequence[Point],
+        lines: list[bytes | Unwritable],
+    ) -> None:
+        text = _json(group.numbers)[1:-1] + b","
+        parts = text.replace(b".0,", b",").split(b",")
+        del parts[-1]  # behind the last comma
+        step = shape.width + 1
+        rows = zip(*[iter(parts)] * step, strict=True)
+        wholes = b"".join(part for i in shape.integers for part in parts[i::step])
+        # NaN and infinity became null; what needs an exponent may not fit an integer.
+        if b"n" in text or b"e" in text or b"." in wholes:
+            for place, template, row in zip(group.places, group.templates, rows, strict=True):
+                is_odd = any(b"n" in part or b"e" in part for part in row) or any(
+                    b"." in row[i] for i in shape.integers
+                )
+                lines[place] = self._alone(points[place]) if is_odd else template % row
+            return
+        made = [template % row for template, row in zip(group.templates, rows, strict=True)]
+        for place, line in zip(group.places, made, strict=True):
+            lines[place] = line
+
+    def _alone(self, point: Point) -> bytes | Unwritable:
+        try:
+            return self.line(Row(point.measurement, point.tags, point.fields, point.at))
+        except Unwritable as error:
+            return error
+
+    def _template(self, point: Point) -> _Template | None:
+        """Return a series' template for these fields; None where it needs care."""
+        measurement, tags, fields, at = point.measurement, point.tags, point.fields, point.at
+        if not 0.0 <= at < _LATEST or not fields:
+            return None
+        try:
             series = self._series_of(measurement, tags, at)
-            _prepare(series, measurement, names)
-        # Not a number and infinity fail the comparison, and so does what 64 bits cannot hold.
-        if series.template and -_INTEGER < sum(fields.values(), at) < _INTEGER:
-            return series.template % (*fields.values(), round(at * 1000))
-        return self._careful(series, Row(measurement, tags, fields, at), series.shift)
+        except Unwritable:
+            return None
+        known = SCHEMA[measurement].fields
+        kinds = [known[name].kind if name in known else None for name in fields]
+        if series.folded or not set(kinds) <= {Kind.FLOAT, Kind.INTEGER}:
+            return None
+        names = b",".join(
+            b"%b=%%b%b" % (name.encode(), b"i" if kind is Kind.INTEGER else b"")
+            for name, kind in zip(fields, kinds, strict=True)
+        )
+        text = b"%b %b %%b%06d" % (series.head.replace(b"%", b"%%"), names, series.shift)
+        integers = tuple(i for i, kind in enumerate(kinds) if kind is Kind.INTEGER)
+        shape = _Shape(len(kinds), integers)
+        made = _Template(text, self._shapes.setdefault(shape, shape))
+        self._templates[(measurement, tags, *fields)] = made
+        return made
 
     def _series_of(self, measurement: str, tags: Tags, at: float) -> _Series:
         if not -_LATEST < at < _LATEST:
@@ -163,9 +253,7 @@ class Encoder:
             self._turn(at)
         key = (measurement, tags)
         series = self._young.get(key) or self._old.pop(key, None) or self._admit(measurement, tags)
-        if series.folded:  # takes no room: that is the point
-            self.folded[measurement] += 1
-        else:
+        if not series.folded:  # those take no room: that is the point
             self._young[key] = series
         return series
 
@@ -174,6 +262,7 @@ class Encoder:
         for measurement, _ in self._old:
             self._count[measurement] -= 1
         self._old, self._young = self._young, {}
+        self._templates.clear()  # whoever speaks is looked up once more, and so counts as young
         self._turn_at = at + _FORGET
 
     def _admit(self, measurement: str, tags: Tags) -> _Series:
@@ -189,7 +278,8 @@ class Encoder:
                 )
         folded = self._count[measurement] >= self._most
         if folded:
-            if not self.folded[measurement]:
+            if measurement not in self._told:
+                self._told.add(measurement)
                 _log.warning("cardinality=%s series=%d action=fold", measurement, self._most)
             shown = tuple((n, v if TAGS[n].bounded else OTHER) for n, v in tags)
         else:
@@ -254,21 +344,6 @@ def _head(measurement: str, tags: Tags) -> bytes:
     return ",".join(parts).encode()
 
 
-def _prepare(series: _Series, measurement: str, names: tuple[str, ...]) -> None:
-    """Make the template for these fields; none where one of them is no number we know."""
-    known = SCHEMA[measurement].fields
-    series.names, series.template = names, b""
-    parts = []
-    for name in names:
-        field = known.get(name)
-        if field is None or field.kind not in (Kind.FLOAT, Kind.INTEGER):
-            return
-        parts.append(name.encode() + b"=" + field.form)
-    if parts:
-        head = series.head.replace(b"%", b"%%")
-        series.template = b"%b %b %%d%06d" % (head, b",".join(parts), series.shift)
-
-
 def _written(field: Field, value: Value) -> bytes | Refusal:
     """Return one field's value on the wire; empty for an empty text."""
     if field.kind is Kind.TEXT:
@@ -283,11 +358,19 @@ def _written(field: Field, value: Value) -> bytes | Refusal:
             return Refusal.NOT_FINITE
         if field.kind is Kind.INTEGER:
             fits = -_INTEGER <= value < _INTEGER
-            return field.form % value if fits else Refusal.OUT_OF_RANGE
-        return field.form % float(value)
+            return _whole(value) + b"i" if fits else Refusal.OUT_OF_RANGE
+        return _json(float(value)).removesuffix(b".0")
     return Refusal.WRONG_KIND
 
 
+def _whole(value: float) -> bytes:
+    if isinstance(value, int):
+        return b"%d" % value
+    text = _json(value).removesuffix(b".0")
+    return b"%d" % round(value) if b"." in text or b"e" in text else text
+
+
+_json: Final = msgspec.json.Encoder().encode
 _SPECIAL: Final = re.compile(r"([,= ])")
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 _PICTURES: Final = {code: 0x2400 + code for code in range(32)} | {0x7F: 0x2421, 0x5C: 0x29F5}

@@ -17,10 +17,10 @@ times, to the millisecond; where several rows of a series can share one (finding
 incidents, messages), the microseconds are made of the row's id. The same record always makes the
 same point, so a replay overwrites.
 
-A tag that has no value is left out. A pod that nobody owns has no `workload`. Fields of kind
-integer are exact; shares and cores keep nine digits; all others are exact, too. A field that is not
-known is left out; none is ever NaN. Control characters in a tag become their pictures (`␊`), a
-backslash `⧵`, and what is over 256 characters is cut and marked; texts are cut at 8,192 characters.
+A tag that has no value is left out. A pod that nobody owns has no `workload`. Numbers are exact. A
+field that is not known is left out; none is ever NaN. Control characters in a tag become their
+pictures (`␊`), a backslash `⧵`, and what is over 256 characters is cut and marked; texts are cut at
+8,192 characters.
 
 ## Tags
 

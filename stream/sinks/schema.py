@@ -32,17 +32,6 @@ class Field(NamedTuple):
     unit: str  # "" for texts and truths
     about: str
 
-    @property
-    def form(self) -> bytes:
-        """How a number is written: integers and most floats exactly.
-
-        Shares and cores are measured to three digits at best; nine are kept, because the shortest
-        exact text of a quotient costs twice the time and three times the disk.
-        """
-        if self.kind is Kind.INTEGER:
-            return b"%di"
-        return b"%.9g" if self.unit in ("%", "cores") else b"%a"
-
 
 class Tag(NamedTuple):
     """One tag, wherever it stands."""

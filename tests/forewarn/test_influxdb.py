@@ -6,6 +6,9 @@ Against both real servers. Leaves out faults (`tests/stream/test_drain.py`) and 
 
 import asyncio
 import json
+import signal
+import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from stream.codec import outgoing
 from stream.embedded import EmbeddedBus
 from stream.errors import Rejected
 from stream.records import Point
-from stream.sinks.encode import Encoder
+from stream.sinks.encode import Encoder, Row
 from stream.topics import specs
 from tests.stream.influx_server import InfluxServer
 
@@ -83,6 +86,48 @@ def test_setup_makes_what_is_missing_twice_over_and_the_sink_fills_it(
     assert values(asyncio.run(count()))[0][1] == 100
 
 
+def test_the_sink_as_a_process_fills_shows_its_figures_and_ends_in_order(
+    influxdb: InfluxServer, tmp_path: Path
+) -> None:
+    bucket = influxdb.database(f"process{influxdb.major}")
+    path = settings(influxdb, tmp_path, bucket, "probes: {port: 0}\n")
+
+    async def go() -> None:
+        now = SystemClock().now() // 1
+        async with EmbeddedBus.open(tmp_path / "bus.db") as bus:
+            await bus.ensure(specs(1))
+            await bus.publish([outgoing(Point("node", TAGS, {"pods": 1.0}, now), 1)])
+        command = [sys.executable, "-m", "forewarn", "sink", "influxdb", "--config", str(path)]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            line = (await process.stdout.readline()).decode()
+            address = line.split()[-1]
+            while True:
+                text = await asyncio.to_thread(fetch, f"{address}/metrics")
+                if (
+                    "forewarn_influx_points_written_total" in text
+                    and "written_total 0.0" not in text
+                ):
+                    break
+            assert "[+] influxdb:" in await asyncio.to_thread(fetch, f"{address}/readyz")
+            process.send_signal(signal.SIGTERM)
+            out, errors = await process.communicate()
+        assert process.returncode == 0, errors
+        assert b"points written" in out
+        assert influxdb.token.encode() not in out + errors
+
+    asyncio.run(go())
+
+
+def fetch(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
 async def test_a_shorter_retention_reaches_a_server_that_has_a_longer_one(
     influxdb: InfluxServer, tmp_path: Path
 ) -> None:
@@ -116,7 +161,7 @@ async def test_ten_minute_means_arrive_in_the_long_bucket(
     encoder = Encoder()
     await writer.write(
         [
-            encoder.numbers("node", TAGS, {"pods": 10.0 + i, "cpu_cores": 0.5}, window + 60 * i)
+            encoder.line(Row("node", TAGS, {"pods": 10.0 + i, "cpu_cores": 0.5}, window + 60 * i))
             for i in range(10)
         ]
     )

@@ -1,0 +1,175 @@
+"""Our metrics and the rules about them: as Prometheus' own tool reads them, and as they are.
+
+Leaves out what a rule means over time, but for the ones that must fire when InfluxDB is away.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+
+from alerting.testing import CHECKOUT
+from forewarn.config import load
+from forewarn.figures import Outputs, PipelineCollector, SinkCollector
+from forewarn.follow import Follower
+from forewarn.metrics import FollowerCollector
+from forewarn.pipeline import Pipeline
+from stream.clock import SystemClock
+from stream.embedded import EmbeddedBus
+from stream.records import DeadLetter, Finding, Point, Severity
+from stream.sinks.base import Trouble
+from stream.sinks.drain import Drain
+from stream.sinks.encode import Refusal
+from stream.topics import DEAD_LETTERS, FINDINGS, TS
+from tests.conftest import ROOT, missing
+
+RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
+# What only a live cluster makes, with labels of its own.
+LIVE = {"forewarn_watch_last_activity_timestamp_seconds", "forewarn_watch_restarts_total"}
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus' own checker, as `make components` has cached it."""
+    ensure = ROOT / "deploy" / "prometheus" / "ensure.sh"
+    found = subprocess.run(
+        ["bash", str(ensure), "--where"], capture_output=True, text=True, check=False
+    )
+    if found.returncode:
+        missing("promtool", "run `make components`")
+    return found.stdout.strip()
+
+
+class Nowhere:
+    """A server that is never asked."""
+
+    async def write(self, lines: Any) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+@pytest.fixture
+async def exposition() -> bytes:
+    """All metrics of a process that has seen one of everything."""
+    registry, outputs, config = CollectorRegistry(), Outputs(), load(None)
+    outputs.apply(TS, Point("node", (), {"pods": 1.0}, 0.0))
+    outputs.apply(DEAD_LETTERS, DeadLetter(at=0.0, place="x", error="y"))
+    finding = Finding(
+        id="f",
+        rule="oom-kill",
+        state="firing",
+        at=0.0,
+        cluster="c",
+        object=CHECKOUT,
+        severity=Severity.CRITICAL,
+        summary="s",
+        since=0.0,
+    )
+    outputs.apply(FINDINGS, finding)
+    clock = SystemClock()
+    async with EmbeddedBus.open(None) as bus, Pipeline.open(bus, config, clock) as pipeline:
+        drain = Drain(bus, 1, Nowhere(), clock)
+        drain.tally.refused[Refusal.SERVER] += 1
+        drain.tally.troubles[Trouble.BUSY] += 1
+        drain.tally.written_at = 0.0
+        drain.encoder.folded["node"] += 1
+        pipeline.deliveries[0].outcomes["terminal", "failed"] += 1
+        collectors = (
+            *(outputs, PipelineCollector(pipeline), SinkCollector(drain)),
+            FollowerCollector(Follower(config, clock)),
+        )
+        for collector in collectors:
+            registry.register(collector)
+        return generate_latest(registry)
+
+
+def test_promtool_finds_nothing_to_say_about_our_metrics(exposition: bytes, promtool: str) -> None:
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=exposition, capture_output=True, check=False
+    )
+    assert checked.stdout + checked.stderr == b""
+    assert checked.returncode == 0
+
+
+def test_promtool_accepts_the_rules(promtool: str) -> None:
+    checked = subprocess.run(
+        [promtool, "check", "rules", "--lint=all", "--lint-fatal", str(RULES)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def rules() -> list[dict[str, Any]]:
+    groups: Any = yaml.safe_load(RULES.read_text())
+    return [rule for group in groups["groups"] for rule in group["rules"]]
+
+
+def test_rules_name_only_metrics_that_are_exported(exposition: bytes) -> None:
+    exported = set(re.findall(r"^(\w+)", exposition.decode(), re.MULTILINE)) | LIVE
+    for rule in rules():
+        named = set(re.findall(r"\bforewarn_\w+", rule["expr"]))
+        assert named <= exported, rule["alert"]
+        assert named or rule["alert"] in ("ForewarnWatchdog", "ForewarnDown")
+
+
+def test_there_are_at_least_twelve_rules_one_of_which_always_fires() -> None:
+    assert len(rules()) >= 12
+    assert [rule["expr"] for rule in rules() if rule["alert"] == "ForewarnWatchdog"] == [
+        "vector(1)"
+    ]
+    for rule in rules():
+        assert rule["annotations"]["summary"]
+        assert rule["labels"]["severity"] in ("none", "warning", "critical")
+
+
+def test_the_rules_fire_when_influxdb_is_away_and_not_before(promtool: str, tmp_path: Path) -> None:
+    case = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": 'forewarn_influx_up{job="forewarn"}', "values": "1x9 0x20"},
+                    {"series": 'up{job="forewarn"}', "values": "1x30"},
+                ],
+                "alert_rule_test": [
+                    {"alertname": "ForewarnInfluxUnavailable", "eval_time": "12m"},
+                    {
+                        "alertname": "ForewarnInfluxUnavailable",
+                        "eval_time": "16m",
+                        "exp_alerts": [{"exp_labels": {"severity": "warning", "job": "forewarn"}}],
+                    },
+                    {"alertname": "ForewarnDown", "eval_time": "30m"},
+                ],
+            },
+            {
+                "interval": "1m",
+                "input_series": [{"series": 'up{job="forewarn"}', "values": "0x30"}],
+                "alert_rule_test": [
+                    {
+                        "alertname": "ForewarnDown",
+                        "eval_time": "10m",
+                        "exp_alerts": [{"exp_labels": {"severity": "critical"}}],
+                    }
+                ],
+            },
+        ],
+    }
+    for test in case["tests"]:
+        for expectation in test["alert_rule_test"]:
+            for alert in expectation.get("exp_alerts", ()):
+                (rule,) = [r for r in rules() if r["alert"] == expectation["alertname"]]
+                alert["exp_annotations"] = rule["annotations"]
+    path = tmp_path / "case.yaml"
+    path.write_text(yaml.safe_dump(case))
+    ran = subprocess.run(
+        [promtool, "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
