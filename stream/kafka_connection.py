@@ -277,10 +277,19 @@ class Admin:
 
     async def committed(self, group: str, parts: Sequence[TopicPartition]) -> dict[str, int]:
         """Return what `group` has committed, by topic; of one partition of each."""
+        name = self._connection.named(group)
         with translated("ask for the committed offsets"):
-            found = await self._client.list_consumer_group_offsets(
-                self._connection.named(group), partitions=list(parts)
-            )
+            async with asyncio.timeout(self._connection.settings.request_timeout):
+                while True:
+                    try:
+                        found = await self._client.list_consumer_group_offsets(
+                            name, partitions=list(parts)
+                        )
+                        break
+                    except KafkaError as error:  # a coordinator that has just moved, or begins
+                        if not error.retriable:
+                            raise
+                    await asyncio.sleep(RETRY)
         return {
             self._connection.unnamed(part.topic): at.offset
             for part, at in found.items()
