@@ -37,6 +37,7 @@ def audit_app(
 
     async def take(request: Request) -> Response:
         if not _allowed(request, settings):
+            log.warning("audit path=%s refused: the token is missing or wrong", request.url.path)
             return PlainTextResponse("The token is missing or is not ours.\n", 401)
         live = follower.live
         cluster = request.path_params["cluster"]

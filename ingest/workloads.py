@@ -13,6 +13,7 @@ of each workload as bytes (some KB), until it is deleted. Left to others: duplic
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -51,6 +52,7 @@ CAPACITY: Final = 50_000  # workloads; some 400 MB at 8 KB of spec each
 # A watch without a list begins by calling everything ADDED; what is this much older was there.
 _JUST_ADDED: Final = 120.0  # seconds
 
+_REPLICAS: Final = "/spec/replicas"
 _decode: Final = msgspec.json.decode
 
 
@@ -179,7 +181,7 @@ def _record(
 ) -> DeploymentChange:
     metadata, status = workload.metadata, workload.status
     annotations = metadata.annotations or {}
-    who = author_of(metadata.managed_fields)
+    who = author_of(metadata.managed_fields, operations)
     managed_at = seconds(who.time)
     proven = max(managed_at or 0.0, seconds(metadata.creation_timestamp) or 0.0)
     return DeploymentChange(
@@ -210,13 +212,20 @@ def _record(
     )
 
 
-def author_of(entries: list[ManagedFields] | None) -> ManagedFields:
+def author_of(
+    entries: list[ManagedFields] | None, operations: Sequence[Operation] = ()
+) -> ManagedFields:
     """Return who wrote the desired state last: the newest entry that is not of the status.
 
-    Writing through ``scale`` counts: it is how autoscalers and ``kubectl scale`` change replicas.
+    Writing through ``scale`` is how autoscalers and ``kubectl scale`` change replicas. The API
+    server gives such an entry no time, and takes it away when somebody writes replicas otherwise;
+    so where nothing but replicas has changed, who has such an entry has written them.
     """
     newest = ManagedFields()
+    scaled = bool(operations) and all(each.path == _REPLICAS for each in operations)
     for entry in entries or ():
+        if scaled and entry.subresource == "scale":
+            return entry
         if entry.subresource == "status":
             continue
         if (entry.time or "") >= (newest.time or ""):  # RFC 3339 in UTC sorts as text

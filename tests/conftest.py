@@ -49,6 +49,20 @@ def kubelite() -> Path:
 
 
 @pytest.fixture(scope="session")
+def kubelets() -> Path:
+    """The binary that measures KWOK's nodes, as `make components` has cached it."""
+    source = ROOT / "deploy" / "kubelets"
+    total = hashlib.sha256()
+    for name in ("go.mod", "go.sum", "main.go"):
+        total.update((source / name).read_bytes())
+    cache = Path(os.environ.get("FOREWARN_CACHE", Path.home() / ".cache" / "forewarn"))
+    binary = cache / f"kubelets-{total.hexdigest()[:16]}" / "kubelets"
+    if not binary.exists():
+        missing("kubelets (on Kubernetes' own types)", "run `make components`")
+    return binary
+
+
+@pytest.fixture(scope="session")
 def kafka_home() -> Path:
     """Jars, template and class archive of a broker, as `make components` has cached them."""
     if shutil.which("java") is None:
