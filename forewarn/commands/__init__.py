@@ -21,6 +21,7 @@ from forewarn.commands.ingest import ingest
 from forewarn.commands.record import record
 from forewarn.commands.replay import replay
 from forewarn.commands.run import run
+from forewarn.commands.schema import schema
 from forewarn.commands.sink import sink
 from forewarn.commands.topics import topics
 from forewarn.commands.version import version
@@ -43,6 +44,7 @@ COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
         "influxdb": influxdb,
         "topics": topics,
         "dlq": dlq,
+        "schema": schema,
         "version": version,
     }
 )
