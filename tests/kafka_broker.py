@@ -10,9 +10,11 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -40,23 +42,42 @@ def free_ports(count: int) -> list[int]:
 
 
 class Broker:
-    """One node. `extra` lines of configuration overrule those of deploy/kafka."""
+    """One node.
 
-    def __init__(self, home: Path, folder: Path, extra: str = "") -> None:
+    Parameters
+    ----------
+    extra
+        Lines of configuration that overrule those of deploy/kafka.
+    users
+        SCRAM users by name, with their passwords; takes some seconds to format.
+    """
+
+    def __init__(
+        self, home: Path, folder: Path, extra: str = "", users: Mapping[str, str] | None = None
+    ) -> None:
         self._home = home
         self._folder = folder
         self._port, controller = free_ports(2)
         self.address = f"127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
-        shutil.copytree(home / "template", folder / "data")
-        text = (SOURCE / "server.properties").read_text()
+        self._secure = "SASL_SSL" in extra
+        text = (SOURCE / "server.properties").read_text() + f"\n{extra}\n"
         for name, value in (
             ("DATA", str(folder / "data")),
             ("BROKER", str(self._port)),
             ("CONTROLLER", str(controller)),
         ):
             text = text.replace(f"@{name}@", value)
-        (folder / "server.properties").write_text(f"{text}\n{extra}\n")
+        (folder / "server.properties").write_text(text)
+        if users is None:
+            shutil.copytree(home / "template", folder / "data")
+            return
+        scram = [
+            f"--add-scram=SCRAM-SHA-512=[name={name},password={password}]"
+            for name, password in users.items()
+        ]
+        where = ["--cluster-id", "AAAAAAAAAAAAAAAAAAAAAA", "-c", folder / "server.properties"]
+        self._java("kafka.tools.StorageTool", "format", *where, *scram, wait=60.0)
 
     def start(self) -> None:
         """Start, or start again, and return when it answers."""
@@ -85,6 +106,11 @@ class Broker:
         try:
             with socket.create_connection(("127.0.0.1", self._port), 1.0) as to:
                 to.settimeout(1.0)
+                if self._secure:
+                    context = ssl.create_default_context()
+                    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                    context.wrap_socket(to).close()
+                    return True
                 to.sendall(struct.pack(">ihhih", 10, 18, 0, 1, -1))  # ApiVersions v0, no client id
                 return len(to.recv(4)) > 0
         except OSError:
@@ -100,20 +126,24 @@ class Broker:
 
     def java(self, main: str, *args: str, wait: float = 60.0) -> str:
         """Run one of Kafka's own tools against it and return what it prints."""
+        return self._java(main, "--bootstrap-server", self.address, *args, wait=wait)
+
+    def _java(self, main: str, *args: str | Path, wait: float) -> str:
         found = subprocess.run(
             [
                 "java",
                 *("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
                 *("-cp", f"{self._home / 'libs'}/*", main),
-                *("--bootstrap-server", self.address),
                 *args,
             ],
             capture_output=True,
             text=True,
             timeout=wait,
-            check=True,
+            check=False,
         )
+        if found.returncode:
+            raise RuntimeError(f"{main}: {found.stdout}\n{found.stderr}")
         return found.stdout
 
     def _end(self, how: signal.Signals) -> None:
