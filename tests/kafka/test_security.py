@@ -117,7 +117,7 @@ async def test_the_least_rights_are_enough_and_no_more(secure: Broker, folder: P
         async with bus.subscribe(["out"], "group") as group:
             assert await group.poll(10, 5.0)
             await group.commit()
-        with pytest.raises(Rejected, match="does not make the topic sec.new"):
+        with pytest.raises(Rejected, match=r"does not make the topic sec\.new"):
             await bus.ensure([TopicSpec("new", 1, None)])
 
 
