@@ -13,8 +13,8 @@ thousand rows need no gigabytes. In order of authority:
    as it did. With less than nine hours of history it is the only voice, and must be monotone.
 4. the experts' weighted median (`models.experts`): by the 6 h hindcast for the near, by the 24 h
    hindcast for the far.
-5. for containers: the lifetimes of earlier generations that ended at the limit (a log-logistic
-   life; the conditional median given the age).
+5. for containers whose earlier generations ended at the limit: the clock of their leak
+   (`models.lifetimes`).
 
 The *second opinion* knows only day-over-day drift, the lesser of two days, and the fast path. It is
 deliberately slow; a warning needs both (`models.calibration`).
@@ -22,7 +22,6 @@ deliberately slow; a warning needs both (`models.calibration`).
 References
 ----------
 [1] E. S. Gardner, E. McKenzie, Forecasting trends in time series (1985): the damped trend.
-[2] J. P. Klein, M. L. Moeschberger, Survival Analysis (2003), 2.5: the log-logistic lifetime.
 """
 
 from __future__ import annotations
@@ -46,13 +45,13 @@ from models.experts import (
 )
 from models.growth import DROPS
 from models.growth_step import HOUR
+from models.lifetimes import of_generations
 
 HORIZONS: Final = np.array([1, 2, 4, 6, 9, 12, 18, 24, 36, 48, 72], np.float64)  # hours
 YOUNG: Final = 18  # slots; below nine hours no expert has a hindcast
 CHUNK: Final = 512  # rows at once: some 20 MB of work space
 SURE: Final = 8.0  # standard deviations of the slope from zero
 _Z80: Final = 1.2816 * 1.2533  # 80 % band of a normal from its mean absolute error
-_LIFE_PRIOR: Final = 0.18  # two observations' worth of variance of a log lifetime
 
 
 class Reclaim(IntEnum):
@@ -98,6 +97,8 @@ class Outlook(NamedTuple):
         Hours by a sure slope alone, without asking whether it lasts; inf where none is sure.
     lives : (n,)
         Generations that ended at the limit and have a say.
+    life, life_spread : (n,)
+        Their typical life in hours, and its deviation; NaN where there was none.
     age : (n,)
         Hours of history.
     skill : (n,)
@@ -120,6 +121,8 @@ class Outlook(NamedTuple):
     certainty: Floats
     trend: Floats
     lives: Floats
+    life: Floats
+    life_spread: Floats
     age: Floats
     skill: Floats
     mean: Floats
@@ -181,7 +184,7 @@ def _look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outloo
     alone = np.where(np.isnan(slow), alone, fast.hours)
     second = np.where(speaks, np.where(np.isfinite(slow), both, alone), slow)
 
-    hours, lives = _lifetimes(state, rows, hours)
+    hours, lives = of_generations(state, rows, limits, hours)
     second = np.where(lives > 0, np.fmin(second, hours), second)
     quiet = saw.reclaim >= Reclaim.WORKS
     hours, second = np.where(quiet, np.inf, hours), np.where(quiet, np.inf, second)
@@ -201,6 +204,7 @@ def _look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outloo
         ),
     )
     slope = np.where(speaks | np.isnan(daily), fast.slope, daily / 24)
+    life = np.where(lives > 0, np.exp(state["life_mean"][rows].astype(np.float64)), np.nan)
     mean, spread = _path(said, level, np.where(speaks, fast.slope, 0.0), noise, hours)
     return Outlook(
         hours=hours,
@@ -215,6 +219,8 @@ def _look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outloo
         certainty=fast.certainty,
         trend=np.where((fast.certainty > SURE) & (saw.reclaim == Reclaim.NONE), fast.hours, np.inf),
         lives=lives,
+        life=life,
+        life_spread=life * np.sqrt(state["life_variance"][rows].astype(np.float64)),
         age=raw.length * 0.5,
         skill=said.skill,
         mean=mean,
@@ -374,31 +380,6 @@ def _slow_path(y: Floats, limits: Floats, drift: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         both = np.where(two > 0, np.minimum(one, 1.25 * two), 0.25 * one)
     return daily_hours(y, limits, np.where(one > 0, both, one))
-
-
-def _lifetimes(state: Arrays, rows: Rows, hours: Floats) -> tuple[Floats, Floats]:
-    """Combine with the lifetimes of earlier generations; return hours and how many had a say.
-
-    A life is log-logistic with the mean and deviation of the logarithms seen. Given the age a with
-    odds e^z of being over, the median of what remains ends at exp(m + s log(1 + 2 e^z)) [2].
-    """
-    lives = state["lives"][rows].astype(np.float64)
-    age = (state["time"][rows] - state["start"][rows]) / HOUR
-    mean = state["life_mean"][rows].astype(np.float64)
-    variance = state["life_variance"][rows].astype(np.float64)
-    deviation = np.sqrt((lives * variance + _LIFE_PRIOR) / (lives + 2))
-    scale = deviation * np.sqrt(3) / np.pi
-    z = (np.log(np.maximum(age, 1 / 60)) - mean) / scale
-    says = (lives >= 2) & (z < 4)
-    total = np.exp(mean + scale * np.log1p(2 * np.exp(np.minimum(z, 50.0))))
-    remaining = np.maximum(total - age, 0.05)
-    width = 1.5 * deviation * total / remaining
-    with np.errstate(divide="ignore", invalid="ignore"):
-        trust = np.where(np.isfinite(hours), 1 / 0.3**2, 0.0)  # a slope's time left: ± 30 %
-        other = 1 / (width * width)
-        logs = np.where(np.isfinite(hours), np.log(np.maximum(hours, 0.05)), 0.0)
-        both = np.exp((trust * logs + other * np.log(remaining)) / (trust + other))
-    return np.where(says, both, hours), np.where(says, lives, 0.0)
 
 
 def _stopping(y: Floats, drift: Floats, limits: Floats) -> Bools:

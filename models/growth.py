@@ -49,8 +49,14 @@ DROP_MERGE: Final = 2700.0  # seconds: a second drop in this time belongs to the
 HEAD_RATE: Final = 0.05  # per slot
 CHUNK: Final = 2048  # rows at once: their columns stay in the processor's cache
 KNOWLEDGE: Final = frozenset(  # what outlives a generation
-    {"noise", "rough", "lives", "life_mean", "life_variance", "harmless", "skipped"}
+    {
+        *("noise", "rough", "lives", "life_mean", "life_variance", "harmless", "skipped"),
+        *("rhythm", "rhythm_count"),
+    }
 )
+HOURS_A_DAY: Final = 24
+RHYTHM_KEPT: Final = 66  # half hours that the mean growth of one hour of the day remembers
+RHYTHM_AGE: Final = 2  # slots of a generation that say nothing of its rhythm: it is starting up
 HIGHEST: Final = 1e4  # %: beyond a hundred times its limit a value says no more
 AT_LIMIT: Final = 90.0  # %: a generation that ended above it was killed by its limit
 LIVES_KEPT: Final = 6.0  # generations that the mean lifetime remembers
@@ -120,6 +126,9 @@ class GrowthBank:
             "lives": (real, (), 0.0),
             "life_mean": (real, (), 0.0),
             "life_variance": (real, (), 0.0),
+            # growth per half hour by hour of the day, over all generations: the load's rhythm
+            "rhythm": (real, (HOURS_A_DAY,), 0.0),
+            "rhythm_count": (np.dtype(np.uint8), (HOURS_A_DAY,), 0),
             "harmless": (real, (), np.nan),  # highest mean that one reached and was not killed, %
             "skipped": (count, (), 0),  # negative values
         }
@@ -185,6 +194,7 @@ class GrowthBank:
         for name in (
             *("last", "last_but_one", "level", "slope", "peak", "crest", "drop_ceiling"),
             *("drop_floor", "slot_mean", "slot_max", "head", "half_hours", "two_hours", "harmless"),
+            "rhythm",
         ):
             state = self._arrays[name]
             scaled = state[rows] * _like(factors, state)
@@ -326,6 +336,7 @@ class GrowthBank:
         state = self._arrays
         old = state["slot"][rows]
         mean = state["slot_mean"][rows].astype(np.float64)
+        self._beat(rows, old, mean)
         state["half_hours"][rows, old % SLOTS] = mean
         head = state["head"][rows].astype(np.float64)
         state["head"][rows] = head + HEAD_RATE * (state["slot_max"][rows] - mean - head)
@@ -334,6 +345,19 @@ class GrowthBank:
         self._fold(rows, old)
         _blank(state["two_hours"], rows, old // BLOCK, slots // BLOCK)
         state["before_count"][rows] = np.where(slots == old + 1, state["slot_count"][rows], 0)
+
+    def _beat(self, rows: Rows, slots: NDArray[np.int64], mean: Floats) -> None:
+        """Learn how much the hour of the day makes the series grow, from two adjacent slots."""
+        state = self._arrays
+        first = np.floor(state["start"][rows] / SLOT)
+        known = (state["before_count"][rows] > 0) & (slots - first >= RHYTHM_AGE)
+        rows, slots, mean = rows[known], slots[known], mean[known]
+        grown = mean - state["half_hours"][rows, (slots - 1) % SLOTS]
+        hour = slots // 2 % HOURS_A_DAY
+        count = np.minimum(state["rhythm_count"][rows, hour].astype(np.intp) + 1, RHYTHM_KEPT)
+        before = state["rhythm"][rows, hour].astype(np.float64)
+        state["rhythm"][rows, hour] = before + (grown - before) / count
+        state["rhythm_count"][rows, hour] = count
 
     def _fold(self, rows: Rows, slots: NDArray[np.int64]) -> None:
         """Recompute the two-hour mean that `slots` belong to from its closed half-hours."""

@@ -21,7 +21,10 @@ from models.growth import (
     DROPS,
     HEAD_RATE,
     HIGHEST,
+    HOURS_A_DAY,
     LIVES_KEPT,
+    RHYTHM_AGE,
+    RHYTHM_KEPT,
     SLOT,
     SLOTS,
 )
@@ -108,6 +111,8 @@ class GrowthReference:
     def __init__(self) -> None:
         self.lives, self.life_mean, self.life_variance = 0.0, 0.0, 0.0
         self.harmless = math.nan
+        self.rhythm = [0.0] * HOURS_A_DAY  # growth per half hour by hour of the day
+        self.rhythm_count = [0] * HOURS_A_DAY
         self.noise, self.rough, self.skipped = 1.0, 1.0, 0
         self._begin()
 
@@ -212,6 +217,7 @@ class GrowthReference:
 
     def _close(self, slot: int) -> None:
         old = self.slot
+        self._beat(old)
         self.half_hours[old] = self.slot_mean
         self.head += HEAD_RATE * (self.slot_max - self.slot_mean - self.head)
         self.half_hours = {k: v for k, v in self.half_hours.items() if k > slot - SLOTS}
@@ -220,6 +226,15 @@ class GrowthReference:
         self.two_hours = {k: v for k, v in self.two_hours.items() if k > slot // BLOCK - BLOCKS}
         self.before_count = self.slot_count if slot == old + 1 else 0
         self.slot_count = 0
+
+    def _beat(self, slot: int) -> None:
+        if self.before_count == 0 or slot - math.floor(self.start / SLOT) < RHYTHM_AGE:
+            return
+        grown = self.slot_mean - self.half_hours[slot - 1]
+        hour = slot // 2 % HOURS_A_DAY
+        count = min(self.rhythm_count[hour] + 1, RHYTHM_KEPT)
+        self.rhythm[hour] += (grown - self.rhythm[hour]) / count
+        self.rhythm_count[hour] = count
 
     def _fold(self, slot: int) -> None:
         block = slot // BLOCK
@@ -270,7 +285,7 @@ class GrowthReference:
                 "slot",
             ),
             *("slot_mean", "slot_max", "slot_count", "before_count", "head", "lives"),
-            *("life_mean", "life_variance", "harmless", "skipped"),
+            *("life_mean", "life_variance", "harmless", "skipped", "rhythm", "rhythm_count"),
         )
         of_trend = ("level", "slope", "p00", "p01", "p11", "run", "run_start")
         return {

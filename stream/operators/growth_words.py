@@ -96,7 +96,11 @@ def reasons(sample: Sample, said: Said) -> tuple[Part, ...]:
         parts.append(Part("reclaim", Reclaim(int(outlook.reclaim[row])).name.lower(), sentence))
     if outlook.lives[row] >= 2:
         lives = float(outlook.lives[row])
-        text = f"{lives:.0f} earlier generations ended at the limit"
+        life, spread = float(outlook.life[row]) * 3600, float(outlook.life_spread[row]) * 3600
+        text = (
+            f"{lives:.0f} earlier generations ended at the limit; of late they lived "
+            f"{span(life)} ± {span(spread)}"
+        )
         parts.append(Part("lifetimes", lives, text))
     if math.isfinite(middle) and middle > 0:
         second = float(outlook.second[row])
