@@ -26,6 +26,7 @@ HOUR = 3600.0
 DESIGN = ("bad-image", "quota", "volume", "node", "dns", "starvation", "eviction")
 HELD_OUT = ("registry", "webhook-certificate", "cni", "provisioner", "custom", "metrics")
 
+DEVELOPERS = ("0", "6")  # endings of the namespaces where things are tried out
 _NOT_REGISTERED = 'MountVolume.SetUp failed for volume "kube-api": object not registered'
 
 
@@ -166,7 +167,7 @@ def _chronic(world: World) -> None:
             at = START + day * DAY + rng.uniform(0, HOUR)
             world.repeat(at, at + rng.uniform(60, 600), 15, ref, f"{ref.name}-0", "Unhealthy",
                          "Readiness probe failed: context deadline exceeded")  # fmt: skip
-    developers = [ref for ref in world.refs if ref.namespace.endswith(("0", "6"))]
+    developers = [ref for ref in world.refs if ref.namespace.endswith(DEVELOPERS)]
     for ref in developers:  # their breakage is nobody's incident
         for at in _times(world, 0.15):
             image = 'Back-off pulling image "registry/dev:wip"'
@@ -197,7 +198,10 @@ def _incident(world: World, kind: str, at: float) -> None:
 
     def many(count: int, reason: str, message: str, every: float, *, slows: float = 1.1,
              node: str = "", spread: float = 300.0) -> None:  # fmt: skip
-        chosen = rng.sample(world.refs, min(count, len(world.refs)))
+        refs = world.refs
+        if kind == "bad-image":  # a developer's is nobody's incident, see _chronic
+            refs = [ref for ref in refs if not ref.namespace.endswith(DEVELOPERS)]
+        chosen = rng.sample(refs, min(count, len(refs)))
         for ref in chosen:
             objects.append(ref)
             for _ in range(rng.randint(1, 3)):

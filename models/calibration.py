@@ -41,11 +41,14 @@ from models.growth_prior import COUNTS, QUANTILES
 TIME_EDGES: Final = np.array(
     [0.5, 1.5, 3, 6, 9, 12, 18, 24, 30, 36, 48, 72, 120, 200], np.float64
 )  # hours
-KINDS: Final = 10  # Evidence, then three for series that are too young for it
+# Evidence; then three for series too young for it; then what was killed at its limit before.
+KINDS: Final = 11
+CLOCKED: Final = KINDS - 1
 LEARNING_HOURS: Final = 48.0  # below two days of history a series is still being learned
 YOUNG_HOURS: Final = 72.0  # growth on each of two days cannot be seen before three
 CELLS: Final = (len(TIME_EDGES) + 1) * KINDS * 4
 SPAN_EDGES: Final = np.array([3, 6, 12, 24, 48, 96], np.float64)  # hours, of the quantiles' bins
+TRUSTS: Final = 3  # odds low, odds high, leak clock: each has quantiles of its own
 CONFIDENT: Final = 0.8  # odds within 72 h from which a forecast has narrower quantiles of its own
 ODDS_HOURS: Final = np.array([24, 36, 72], np.float64)
 LEVELS: Final = np.array([0.1, 0.9])
@@ -53,6 +56,7 @@ PRIOR_CAP: Final = 200.0  # forecasts: a table's cell never outweighs more than 
 OPEN_ENDED: Final = 3.0  # log: a P90 beyond twenty times the forecast is not said
 _SHRINK: Final = 8.0  # forecasts' worth of the time bin in each cell
 _QUANTILE_RATE: Final = 0.01
+_SEEN_LATE: Final = 0.5  # hours: a crossing is seen at the end of its half hour, or of the next
 _PENDING: Final = 16  # forecasts set aside per row, twelve hours apart
 _STRIDE: Final = 24  # slots
 _RECENT: Final = 16  # slots of time left remembered
@@ -63,8 +67,9 @@ _LONGEST: Final = 190.0  # hours until the last question about a forecast is clo
 ON_36, SURE_36, SURE_72, OFF_36 = 0.40, 0.88, 0.94, 0.40
 SKILLED: Final = 0.5  # skill of the hindcast from which less will do
 SKILLED_36, SKILLED_72 = 0.75, 0.80
+SKILLED_ALONE: Final = 0.8
 FUSE_24: Final = 0.65  # a short fuse: so likely within a day,
-FUSE_HOURS: Final = 6.0  # and so little time to wait for more
+FUSE_HOURS: Final = 7.0  # and so little time to wait for more
 LEARNING_FUSE: Final = 8.0  # hours: further ahead a series of less than two days is not believed
 ON_SLOTS, OFF_SLOTS, OFF_SLOTS_EASE = 2, 6, 2
 AGREE_HOURS: Final = 48.0  # the second opinion's
@@ -145,9 +150,10 @@ class Table:
         return chosen
 
     def _span(self, cells: NDArray[np.intp], hours: Floats) -> NDArray[np.intp]:
-        """Return the row of `quantiles`: predicted time × whether the odds are high."""
+        """Return the row of `quantiles`: predicted time × odds low, high, or a leak clock."""
         sure = self._odds[cells, -1] >= CONFIDENT
-        span: NDArray[np.intp] = np.digitize(hours, SPAN_EDGES) * 2 + sure
+        trust = np.where(cells // 4 % KINDS == CLOCKED, 2, sure)
+        span: NDArray[np.intp] = np.digitize(hours, SPAN_EDGES) * TRUSTS + trust
         return span
 
     def count(self, cells: NDArray[np.intp], hours: Floats) -> None:
@@ -298,7 +304,7 @@ class CalibrationBank:
         with np.errstate(invalid="ignore"):
             expired = age >= np.minimum(4 * predicted + 24, _LONGEST)
         tracks = live & (over | expired) & ~np.isnan(predicted)
-        outcome = np.where(over, age, np.inf)
+        outcome = np.where(over, np.maximum(age - _SEEN_LATE, 0.0), np.inf)
         cells = state["open_cell"][rows].astype(np.intp)
         table.count(cells[counts], outcome[counts])
         table.track(cells[tracks], predicted[tracks], outcome[tracks])
@@ -333,9 +339,14 @@ class CalibrationBank:
         with np.errstate(invalid="ignore"):
             agrees = outlook.second < AGREE_HOURS
         steady = (outlook.evidence >= Evidence.UNSKILLED) & (outlook.skill >= SKILLED)
+        # On its third day growth cannot be on each of two days yet: the hindcast vouches alone.
+        third = (outlook.age >= LEARNING_HOURS) & (outlook.age < YOUNG_HOURS)
+        steady |= third & (outlook.evidence == Evidence.FAST) & (outlook.skill >= SKILLED_ALONE)
         sure = (within36 >= SURE_36) | (within72 >= SURE_72)
         sure |= steady & ((within36 >= SKILLED_36) | (within72 >= SKILLED_72))
+        # Within a range that was freed before, a rise of today is what it always does.
         fuse = (within24 >= FUSE_24) & (outlook.hours < FUSE_HOURS)
+        fuse &= outlook.reclaim == Reclaim.NONE
         told = (outlook.age >= LEARNING_HOURS) | (outlook.hours < LEARNING_FUSE)
         wants = (((within36 >= ON_36) & sure) | fuse) & agrees & told
         calm = (within36 < OFF_36) & ~(outlook.trend < STILL_HOURS)
@@ -356,6 +367,7 @@ def cell_of(outlook: Outlook, stable: Bools) -> NDArray[np.intp]:
         time = np.digitize(np.nan_to_num(outlook.hours, posinf=1e9), TIME_EDGES)
     young = outlook.age < YOUNG_HOURS
     kind = np.where(young, len(Evidence) + outlook.fast * (1 + outlook.daily), outlook.evidence)
+    kind = np.where(outlook.lives > 0, CLOCKED, kind)
     cell: NDArray[np.intp] = (((time * KINDS + kind) * 2 + stable) * 2 + outlook.stopping).astype(
         np.intp
     )

@@ -65,6 +65,9 @@ def _growth(options: argparse.Namespace) -> list[Figure]:
     growing, benign = _disks(like.GROWING), _disks(like.BENIGN)
     out += _accuracy("G1", world, said, growing)
     out.append(_false("G3-like", world, said, benign))
+    hidden = growth.episodes(world, said.alarm, ["image-gc"], undeclared=True)
+    note = "a first fill looks like any other; after it, it is known"
+    out.append(Figure("G3-undeclared", hidden, {}, note))
     leads = growth.leads(world, said.alarm, growing)
     rules = {n: growth.leads(world, growth.short(h), growing) for n, h in said.baselines.items()}
     recalls = {name: float(np.mean(np.array(found) >= 4)) for name, found in rules.items()}
