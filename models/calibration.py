@@ -70,7 +70,9 @@ SKILLED_36, SKILLED_72 = 0.75, 0.80
 SKILLED_ALONE: Final = 0.8
 FUSE_24: Final = 0.65  # a short fuse: so likely within a day,
 FUSE_HOURS: Final = 7.0  # and so little time to wait for more
-LEARNING_FUSE: Final = 8.0  # hours: further ahead a series of less than two days is not believed
+LEARNING_FUSE: Final = 8.0  # hours: further ahead a series of less than two days is not believed,
+FIRST_HOURS, FIRST_FUSE = 16.0, 20.0  # but after so many hours, so far ahead, at the fuse's odds,
+PROVEN_HOURS, PROVEN_FUSE = 24.0, 24.0  # and after a day, a day ahead, where the hindcast is good
 ON_SLOTS, OFF_SLOTS, OFF_SLOTS_EASE = 2, 6, 2
 AGREE_HOURS: Final = 48.0  # the second opinion's
 STILL_HOURS: Final = 72.0  # an alarm outlives doubt while a sure slope still leads there
@@ -339,15 +341,18 @@ class CalibrationBank:
         with np.errstate(invalid="ignore"):
             agrees = outlook.second < AGREE_HOURS
         steady = (outlook.evidence >= Evidence.UNSKILLED) & (outlook.skill >= SKILLED)
-        # On its third day growth cannot be on each of two days yet: the hindcast vouches alone.
-        third = (outlook.age >= LEARNING_HOURS) & (outlook.age < YOUNG_HOURS)
-        steady |= third & (outlook.evidence == Evidence.FAST) & (outlook.skill >= SKILLED_ALONE)
+        # Before the fourth day growth cannot be on each of two days: the hindcast vouches alone.
+        proven = (outlook.age >= PROVEN_HOURS) & (outlook.skill >= SKILLED_ALONE)
+        steady |= proven & (outlook.age < YOUNG_HOURS) & (outlook.evidence == Evidence.FAST)
         sure = (within36 >= SURE_36) | (within72 >= SURE_72)
         sure |= steady & ((within36 >= SKILLED_36) | (within72 >= SKILLED_72))
         # Within a range that was freed before, a rise of today is what it always does.
-        fuse = (within24 >= FUSE_24) & (outlook.hours < FUSE_HOURS)
-        fuse &= outlook.reclaim == Reclaim.NONE
-        told = (outlook.age >= LEARNING_HOURS) | (outlook.hours < LEARNING_FUSE)
+        learning = outlook.age < LEARNING_HOURS
+        first = learning & (outlook.age >= FIRST_HOURS)
+        soon = outlook.hours < np.where(first, FIRST_FUSE, FUSE_HOURS)
+        fuse = (within24 >= FUSE_24) & soon & (outlook.reclaim == Reclaim.NONE)
+        told = ~learning | (outlook.hours < LEARNING_FUSE) | (first & fuse)
+        told |= proven & (outlook.hours < PROVEN_FUSE)
         wants = (((within36 >= ON_36) & sure) | fuse) & agrees & told
         calm = (within36 < OFF_36) & ~(outlook.trend < STILL_HOURS)
         on = state["alarm"][rows]
