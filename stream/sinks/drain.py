@@ -43,6 +43,8 @@ _FIRST_PAUSE: Final = 1.0  # seconds
 _LONGEST_PAUSE: Final = 60.0  # seconds
 _REPEAT_LOG: Final = 60.0  # seconds between two lines about one trouble
 
+_AT_ONCE: Final = 100  # points between decoding and encoding: as many as stay in the caches
+
 _log = logging.getLogger(__name__)
 
 
@@ -219,20 +221,21 @@ class Drain:
         return lines, bad
 
     def _points(self, messages: Sequence[Message], oldest: float) -> Iterator[_Made]:
-        points: list[Point] = []
-        kept: list[Message] = []
-        for message in messages:
-            try:
-                point: Point = self._point(message.value)
-            except UNREADABLE as error:
-                yield message, error
-                continue
-            if point.at < oldest:
-                self.tally.refused[Refusal.BEYOND_RETENTION] += 1
-            else:
-                points.append(point)
-                kept.append(message)
-        yield from zip(kept, self.encoder.many(points), strict=True)
+        for start in range(0, len(messages), _AT_ONCE):
+            points: list[Point] = []
+            kept: list[Message] = []
+            for message in messages[start : start + _AT_ONCE]:
+                try:
+                    point: Point = self._point(message.value)
+                except UNREADABLE as error:
+                    yield message, error
+                    continue
+                if point.at < oldest:
+                    self.tally.refused[Refusal.BEYOND_RETENTION] += 1
+                else:
+                    points.append(point)
+                    kept.append(message)
+            yield from zip(kept, self.encoder.many(points), strict=True)
 
     def _rows(self, topic: str, messages: Sequence[Message], oldest: float) -> Iterator[_Made]:
         feed = self._feeds[topic]

@@ -34,6 +34,8 @@ bind-address = "127.0.0.1:0"
   wal-dir = "{data}/wal"
   index-version = "tsi1"
   query-log-enabled = false
+  cache-snapshot-write-cold-duration = "{cold}"
+  compact-full-write-cold-duration = "{cold}"
 [monitor]
   store-enabled = false
 [http]
@@ -67,12 +69,15 @@ def free_port() -> int:
 class InfluxServer:
     """One server process and its data."""
 
-    def __init__(self, major: int, path: Path, data: Path, auth: bool = False) -> None:
+    def __init__(
+        self, major: int, path: Path, data: Path, auth: bool = False, cold: str = "10m"
+    ) -> None:
         self.major = major
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = "admin:adminadmin" if major == 1 else "canary-token"
         self.auth = auth
+        self.cold = cold  # how long a shard must be idle to be written out and compacted
         self.data = data
         self._path = path
         self._process: subprocess.Popen[bytes] | None = None
@@ -95,7 +100,9 @@ class InfluxServer:
         if self.major == 1:
             config = self.data / "influxdb.conf"
             auth = str(self.auth).lower()
-            config.write_text(CONFIG.format(data=self.data, port=self.port, auth=auth))
+            config.write_text(
+                CONFIG.format(data=self.data, port=self.port, auth=auth, cold=self.cold)
+            )
             command += ["run", "-config", str(config)]
         else:
             command += ["--reporting-disabled", "--ui-disabled", "--store", "disk"]
@@ -103,6 +110,8 @@ class InfluxServer:
             command += ["--sqlite-path", str(self.data / "sqlite")]
             command += ["--engine-path", str(self.data / "engine")]
             command += ["--http-bind-address", f"127.0.0.1:{self.port}"]
+            command += ["--storage-cache-snapshot-write-cold-duration", self.cold]
+            command += ["--storage-compact-full-write-cold-duration", self.cold]
         self._process = subprocess.Popen(
             command, stdout=log, stderr=log, env={**os.environ, "HOME": str(self.data)}
         )
