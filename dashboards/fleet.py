@@ -37,7 +37,12 @@ def build() -> Dashboard:
     held = f'SELECT sum("count") FROM "suppressed" WHERE {CLUSTER} AND $timeFilter'
     sent = f'SELECT count("id") FROM "notification" WHERE {CLUSTER} AND $timeFilter'
     return (
-        kit.board("fleet", "forewarn / Fleet", "What is open, what is next.", [kit.CLUSTERS])
+        kit.board(
+            "fleet",
+            "forewarn / Fleet",
+            "What is open, what is next.",
+            [kit.CLUSTERS, kit.options("severity", tuple(kit.SEVERITY))],
+        )
         .with_panel(
             kit.number(
                 "Open, critical",
@@ -119,7 +124,8 @@ def build() -> Dashboard:
                 rows(
                     f"""SELECT "severity", "state", "summary", "cause", "alerts",
                         "lasted_seconds" AS "lasted", "lead_seconds" AS "lead", "id"
-                        FROM "incident" WHERE {CLUSTER} AND $timeFilter
+                        FROM "incident"
+                        WHERE {CLUSTER} AND "severity" =~ /^$severity$/ AND $timeFilter
                         ORDER BY time DESC LIMIT 100"""
                 ),
                 about="Incidents that began within the shown time; the id leads to the console. "

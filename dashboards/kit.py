@@ -296,13 +296,14 @@ def choice(
     return made.multi(True).include_all(True).all_value(".*") if several else made
 
 
-def options(name: str, values: Sequence[str], chosen: str) -> dashboard.CustomVariable:
-    """Return a variable with values of ours."""
-    return (
-        dashboard.CustomVariable(name)
-        .values(",".join(values))
-        .current(model.VariableOption(selected=True, text=chosen, value=chosen))
-    )
+def options(name: str, values: Sequence[str], chosen: str = "") -> dashboard.CustomVariable:
+    """Return a variable with values of ours; none chosen: all of them, by ``.*``."""
+    made = dashboard.CustomVariable(name)
+    if chosen:
+        current = model.VariableOption(selected=True, text=chosen, value=chosen)
+        return made.values(",".join(values)).current(current)
+    current = model.VariableOption(selected=True, text="all", value=".*")
+    return made.values(",".join(("all : .*", *values))).current(current)
 
 
 CLUSTERS: Final = choice("cluster", "node")
@@ -355,6 +356,14 @@ ANNOTATIONS: Final = (
             'SELECT "summary", "rule" AS "tag" FROM "change" '
             f"""WHERE {CLUSTER} AND "rule" <> 'config-change' AND $timeFilter""",
             BLUE,
+        )
+    ),
+    _ReadyAnnotation(
+        _Annotation(
+            "node conditions",
+            'SELECT "summary", "rule" AS "tag" FROM "finding" WHERE '
+            f"""{CLUSTER} AND "rule" =~ /^node-(not-ready|pressure|taint)$/ AND $timeFilter""",
+            ORANGE,
         )
     ),
 )

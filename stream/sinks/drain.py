@@ -29,7 +29,7 @@ from stream.bus import Batch, Bus, Message, Outgoing, Subscription
 from stream.clock import Clock
 from stream.codec import UNREADABLE, decoder, outgoing
 from stream.dead_letters import Poison
-from stream.errors import Rejected
+from stream.errors import Rejected, Unavailable
 from stream.records import DeadLetter, Point
 from stream.sinks.base import Refused, Server, Trouble, Troubled
 from stream.sinks.encode import Encoder, Refusal, Row, Unwritable
@@ -148,9 +148,20 @@ class Drain:
         Corrupt
             More than one row in a hundred cannot be written: a person must look.
         """
-        async with self._bus.subscribe([TS, *self._feeds], self._group) as subscription:
-            while not stop.is_set():
-                await self.step(subscription, self._linger)
+        attempt = 0
+        while not stop.is_set():
+            try:
+                async with self._bus.subscribe([TS, *self._feeds], self._group) as subscription:
+                    while not stop.is_set():
+                        await self.step(subscription, self._linger)
+                        attempt = 0
+            except Unavailable as error:
+                # From the bus: servers' troubles end in `_write`. A new subscription begins where
+                # the group has committed, so what may not have been is read again.
+                pause = _pause(attempt, self._chance)
+                attempt += 1
+                _log.warning("bus=unavailable retry_in=%.1fs error=%r", pause, str(error))
+                await self._clock.sleep_until(self._clock.now() + pause)
 
     async def drain(self) -> int:
         """Write all that is there now; return how many points were written."""
@@ -282,7 +293,7 @@ class Drain:
                 self.tally.requests += 1
                 await self._server.write(lines)
             except Troubled as error:
-                await self._pause(error, attempt)
+                await self._wait(error, attempt)
                 attempt += 1
             else:
                 break
@@ -292,10 +303,9 @@ class Drain:
         self.tally.written += len(lines)
         self.tally.bytes += sum(map(len, lines)) + len(lines)
 
-    async def _pause(self, error: Troubled, attempt: int) -> None:
+    async def _wait(self, error: Troubled, attempt: int) -> None:
         now = self._clock.now()
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempt, 10))
-        pause = max(self._chance.uniform(0.5 * longest, longest), error.retry_after or 0.0)
+        pause = max(_pause(attempt, self._chance), error.retry_after or 0.0)
         self.tally.troubles[error.reason] += 1
         if self.tally.trouble is not error.reason or now - self._told_at >= _REPEAT_LOG:
             level = logging.ERROR if error.reason in _LOUD else logging.WARNING
@@ -339,6 +349,11 @@ class Drain:
 
 
 _LOUD: Final = frozenset({Trouble.UNAUTHORISED, Trouble.NO_BUCKET})  # no waiting will heal them
+
+
+def _pause(attempt: int, chance: random.Random) -> float:
+    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempt, 10))
+    return chance.uniform(0.5 * longest, longest)
 
 
 def _reason(said: str) -> Refusal:

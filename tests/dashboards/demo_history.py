@@ -127,6 +127,7 @@ VALUES = {
     "workload": ".*",
     "node": "node-4",
     "horizon": "6h",
+    "severity": ".*",
 }
 # Panels of what is over when the recording ends are asked about a time when it was not: seconds
 # before the end.

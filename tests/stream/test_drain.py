@@ -6,16 +6,21 @@ token against real servers. Figures of a long outage: `benchmarks/measure_influx
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stream.bus import Bus, Outgoing
+from stream.bus import Batch, Bus, Outgoing, Subscription
 from stream.clock import SystemClock
 from stream.codec import decode, outgoing
 from stream.embedded import EmbeddedBus
-from stream.errors import Corrupt
+from stream.errors import Corrupt, Unavailable
+from stream.kafka import KafkaBus
+from stream.kafka_settings import KafkaSettings
 from stream.records import DeadLetter, Point
 from stream.sinks.base import Trouble, Troubled
 from stream.sinks.drain import GROUP, Drain
@@ -24,6 +29,7 @@ from stream.sinks.influxdb import InfluxDB
 from stream.testing import ManualClock
 from stream.topics import DEAD_LETTERS, FINDINGS, FORECASTS, TS, specs
 from tests.conftest import missing
+from tests.kafka_broker import Broker
 from tests.stream.fake_influx import Answer, FakeInflux, running
 from tests.stream.influx_server import DATABASE, ORG, InfluxServer, binary
 
@@ -240,6 +246,84 @@ async def test_points_older_than_the_server_keeps_are_counted_and_not_sent(
     assert await drain.drain() == 500
     assert drain.tally.refused[Refusal.BEYOND_RETENTION] == 500
     assert await letters(bus) == []
+
+
+class Shaky:
+    """A bus whose first subscriptions fail: one when read, one when committed."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.failures = ["poll", "commit"]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+    @asynccontextmanager
+    async def subscribe(self, topics: Sequence[str], group: str) -> AsyncIterator[Subscription]:
+        async with self._bus.subscribe(topics, group) as inner:
+            failing = self.failures.pop(0) if self.failures else ""
+
+            class Failing:
+                async def poll(self, limit: int, wait: float = 0.0) -> Sequence[Batch]:
+                    if failing == "poll":
+                        raise Unavailable("no broker")
+                    return await inner.poll(limit, wait)
+
+                async def commit(self) -> None:
+                    if failing == "commit":
+                        raise Unavailable("some of it went to another member")
+                    await inner.commit()
+
+            yield Failing()
+
+
+async def test_a_bus_that_fails_is_subscribed_to_anew_and_nothing_is_lost(
+    bus: Bus, fake: FakeInflux, clock: Hasty, caplog: pytest.LogCaptureFixture
+) -> None:
+    await publish(bus, [point(i) for i in range(100)])
+    shaky: Any = Shaky(bus)
+    drain = Drain(shaky, 1, client(fake, clock), clock, linger=0.01)
+    stop = asyncio.Event()
+    working = asyncio.create_task(drain.run(stop))
+    async with asyncio.timeout(20):
+        while shaky.failures or drain.tally.written < 200:
+            await SystemClock().sleep_until(SystemClock().now() + 0.01)
+    stop.set()
+    await working
+    assert len(fake.points) == 100, "written twice, there once"
+    assert await uncommitted(bus) == 0
+    assert caplog.text.count("bus=unavailable") == 2
+
+
+@pytest.mark.kafka
+async def test_over_kafka_two_sinks_of_one_group_share_the_work_and_lose_nothing(
+    kafka: Broker, fake: FakeInflux
+) -> None:
+    clock = SystemClock()
+    settings = KafkaSettings(
+        bootstrap=(kafka.address,),
+        prefix=f"drain{uuid.uuid4().hex[:8]}.",
+        replication_factor=1,
+        min_insync_replicas=1,
+    )
+    async with KafkaBus.open(settings) as one, KafkaBus.open(settings) as two:
+        await one.ensure(specs(2))
+        influx = InfluxDB(
+            fake.url, org=ORG, bucket="forewarn", token=lambda: "canary-token", clock=clock
+        )
+        drains = [Drain(each, 2, influx, clock, linger=0.05) for each in (one, two)]
+        stop = asyncio.Event()
+        working = [asyncio.create_task(drain.run(stop)) for drain in drains]
+        for wave in range(10):
+            points = [point(wave * 200 + i) for i in range(200)]
+            await one.publish([outgoing(each, 2) for each in points])
+        async with asyncio.timeout(60):
+            while len(fake.points) < 2000:
+                await clock.sleep_until(clock.now() + 0.05)
+        stop.set()
+        await asyncio.gather(*working)
+        await influx.aclose()
+    assert len(fake.points) == 2000
 
 
 def first(tmp_path: Path, *, auth: bool = False) -> InfluxServer:
