@@ -294,3 +294,53 @@ async def compared(kafka: Broker) -> dict[str, str]:
             f"p99 {ordered[int(0.99 * (len(ordered) - 1))] * 1000:.0f} ms, {len(ordered)} commits"
         )
     return figures
+
+
+@pytest.mark.benchmark(group="kafka")
+def test_a_takeover_with_100_000_rows(benchmark: Any, tmp_path: Path) -> None:
+    if not (cached() / "ready").exists():
+        pytest.skip("Kafka (a broker) is not there: run `make components`")
+    broker = Broker(cached(), tmp_path)
+    broker.start()
+    try:
+        text = benchmark.pedantic(lambda: asyncio.run(taken_over(broker)), rounds=1)
+    finally:
+        broker.stop()
+    print(f"\n{text}")
+
+
+async def taken_over(kafka: Broker, rows: int = 100_000) -> str:
+    """Fence, restore from a snapshot, and read: what a successor does once it has the partition."""
+    settings = KafkaSettings(
+        bootstrap=(kafka.address,), prefix="take.", replication_factor=1, min_insync_replicas=1
+    )
+    pace = Pace(commit_seconds=COMMIT, snapshot_records=rows)
+    async with KafkaBus.open(settings) as bus:
+        await bus.ensure([spec._replace(retention=None) for spec in specs(1)])
+        for start in range(0, rows, 10_000):
+            await bus.publish(
+                [
+                    Outgoing(PODS, 0, b"k", encode_input(pod("c", f"pod-{i}", 1e9 + i)))
+                    for i in range(start, start + 10_000)
+                ]
+            )
+        before = Task(bus, "app", 0, 1, lambda: [Operator()], clock=SystemClock(), pace=pace)
+        while before.counters.records < rows:
+            await before.step(BATCH, COMMIT)
+        await before.flush(snapshot=True)
+        took, spent = [], []
+        for _ in range(5):
+            async with KafkaBus.open(settings) as elsewhere:
+                after = Task(
+                    elsewhere, "app", 0, 1, lambda: [Operator()], clock=SystemClock(), pace=pace
+                )
+                began, cpu = time.monotonic(), time.process_time()
+                await after.step()
+                took.append(time.monotonic() - began)
+                spent.append(time.process_time() - cpu)
+                assert after.counters.restores == 1
+                await after.aclose()
+        return (
+            f"takeover with {rows:,} rows, {before.counters.snapshot_bytes:,} bytes of pages: "
+            f"median {statistics.median(took):.2f} s of wall, {statistics.median(spent):.2f} s CPU"
+        )

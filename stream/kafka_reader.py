@@ -40,6 +40,7 @@ class Asker:
         self._connection = connection
         self._consumer = self._made("read_committed")
         self._uncommitted: Any = None
+        self._opening = asyncio.Lock()
 
     def _made(self, isolation: str) -> Any:
         return AIOKafkaConsumer(
@@ -52,10 +53,11 @@ class Asker:
 
     async def settled(self, parts: Sequence[Part]) -> None:
         """Return when the ends of what is written and of what is committed are the same."""
-        if self._uncommitted is None:
-            consumer = self._made("read_uncommitted")
-            await _started(self._connection, consumer)
-            self._uncommitted = consumer
+        async with self._opening:  # several tasks restore at once
+            if self._uncommitted is None:
+                consumer = self._made("read_uncommitted")
+                await _started(self._connection, consumer)
+                self._uncommitted = consumer
         names = [self._connection.part(*part) for part in parts]
         settings = self._connection.settings
         with translated("wait for open transactions"):
