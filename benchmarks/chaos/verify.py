@@ -17,8 +17,28 @@ from itertools import pairwise
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 
 from benchmarks.chaos.plan import PODS, POISON, partition
+
+
+async def connected(address: str, prefix: str) -> AIOKafkaConsumer:
+    while True:
+        consumer = AIOKafkaConsumer(
+            f"{prefix}ts",
+            f"{prefix}dlq",
+            bootstrap_servers=address,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            retry_backoff_ms=100,
+        )
+        try:
+            await consumer.start()
+        except KafkaError:  # the broker may be away just now
+            await consumer.stop()
+            await asyncio.sleep(0.5)
+        else:
+            return consumer
 
 
 async def main() -> None:
@@ -27,15 +47,7 @@ async def main() -> None:
     seen: dict[str, list[int]] = defaultdict(list)
     letters: Counter[str] = Counter()
     arrivals: list[tuple[float, int]] = []
-    consumer = AIOKafkaConsumer(
-        f"{prefix}ts",
-        f"{prefix}dlq",
-        bootstrap_servers=address,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        retry_backoff_ms=100,
-    )
-    await consumer.start()
+    consumer = await connected(address, prefix)
     got, newest = 0, time.monotonic()
     while time.monotonic() - newest < float(patience):
         for part, records in (await consumer.getmany(timeout_ms=200)).items():
