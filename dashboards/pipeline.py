@@ -63,7 +63,7 @@ def build() -> Dashboard:
         .with_panel(
             kit.number(
                 "Dead letters",
-                _value("forewarn_dlq_total", "dead letters"),
+                _value("forewarn_task_dead_letters_total", "dead letters"),
                 about="Records that could not be used, since the process started.",
                 steps=((None, kit.GREEN), (1, kit.ORANGE)),
             )
@@ -139,6 +139,26 @@ def build() -> Dashboard:
                 about="What became of messages, by receiver.",
                 bars=True,
                 stacked=True,
+            )
+        )
+        .with_panel(
+            kit.lines(
+                "Forecasts inside their band",
+                _value("forewarn_forecast_coverage_ratio", "$tag_label", "label"),
+                about="Share of values that came inside the P10 to P90 band of what was said an "
+                "hour before, since the start; 80 % is promised.",
+                unit="percentunit",
+                gap=24.0,
+            )
+        )
+        .with_panel(
+            kit.lines(
+                "Error of forecasts",
+                _value("forewarn_forecast_mae_ratio", "$tag_label", "label"),
+                about="Mean absolute error of what was said an hour before, as a share of the "
+                "limit, since the start.",
+                unit="percentunit",
+                gap=24.0,
             )
         )
         .with_panel(

@@ -26,7 +26,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from alerting.alert import Incident, Notification, State, Suppressed
+from alerting.alert import Incident, Notification, Reason, State, Suppressed
+from forewarn.judged import Judged
 from stream.records import DeadLetter, Finding, Forecast, Point
 from stream.sinks.drain import Drain
 from stream.sinks.encode import Row
@@ -50,7 +51,9 @@ class Outputs(Collector):
         self._messages: Counter[tuple[str, ...]] = Counter()
         self._suppressed: Counter[tuple[str, ...]] = Counter()
         self._points: Counter[tuple[str, ...]] = Counter()
-        self._dead = 0
+        self._alerts: Counter[tuple[str, ...]] = Counter()
+        self._dead: Counter[tuple[str, ...]] = Counter()
+        self._judged = Judged()
         self._open: dict[str, str] = {}  # incident → severity
         self._wait_sum = 0.0
         self._wait_counts = [0] * (len(_WAITS) + 1)
@@ -64,6 +67,7 @@ class Outputs(Collector):
                 self._findings[record.rule, record.severity.value, record.state] += 1
             case Forecast():
                 self._forecasts[record.resource, record.state] += 1
+                self._judged.take(record)
             case Incident() if record.state is State.RESOLVED:
                 self._open.pop(record.id, None)
             case Incident():
@@ -71,12 +75,18 @@ class Outputs(Collector):
             case Notification():
                 key = (record.channel, record.kind, record.severity.value)
                 self._messages[key] += 1
+                if record.kind in ("firing", "update"):
+                    for incident in record.incidents:
+                        self._alerts[incident.rule, "sent"] += 1
                 if record.kind == "firing" and record.incidents:
                     self._wait(record.at - record.incidents[0].opened_at)
             case Suppressed():
                 self._suppressed[record.reason.value, record.rule] += record.count
+                is_silenced = record.reason is Reason.SILENCED
+                outcome = "silenced" if is_silenced else "suppressed"
+                self._alerts[record.rule, outcome] += record.count
             case DeadLetter():
-                self._dead += 1
+                self._dead[record.place.split()[0].partition("/")[0],] += 1
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric as of now."""
@@ -86,12 +96,14 @@ class Outputs(Collector):
         about = "Forecasts made, by whether they still learn."
         yield _counter("forecast_runs", about, ["resource", "state"], self._forecasts)
         names = ["channel", "kind", "severity"]
-        yield _counter("notifications", "Messages decided upon.", names, self._messages)
+        yield _counter("notifications_decided", "Messages decided upon.", names, self._messages)
+        about = "Alerts that were said, held back or silenced, by the rule that found them."
+        yield _counter("alerts", about, ["detector", "outcome"], self._alerts)
         about = "Alerts that were held back, by reason."
         yield _counter("alerts_suppressed", about, ["reason", "rule"], self._suppressed)
-        yield CounterMetricFamily(
-            f"{PREFIX}dlq", "Records that could not be used, kept whole.", value=self._dead
-        )
+        about = "Records that could not be used, kept whole, by where they were read."
+        yield _counter("dlq", about, ["source"], self._dead)
+        yield from self._judged.collect()
         family = GaugeMetricFamily(
             f"{PREFIX}incidents_open", "Incidents that are not over.", labels=["severity"]
         )
@@ -104,7 +116,7 @@ class Outputs(Collector):
             total += count
             buckets.append(("+Inf" if bound == math.inf else f"{bound:g}", float(total)))
         yield HistogramMetricFamily(
-            f"{PREFIX}incident_to_notification_seconds",
+            f"{PREFIX}event_to_alert_seconds",
             "Event time from an incident's beginning to its first message.",
             buckets=buckets,
             sum_value=self._wait_sum,
@@ -145,7 +157,7 @@ class PipelineCollector(Collector):
         for delivery in self._pipeline.deliveries:
             outcomes.update(delivery.outcomes)
         about = "What became of messages, by receiver."
-        yield _counter("deliveries", about, ["channel", "result"], outcomes)
+        yield _counter("notifications", about, ["channel", "result"], outcomes)
 
 
 class SinkCollector(Collector):

@@ -11,6 +11,7 @@ import pytest
 
 from tests.dashboards.demo_history import DAY, History, ask, boards, expand, filled, panels, span
 
+pytestmark = pytest.mark.influxdb
 EVERY = [
     pytest.param(name, index, id=f"{name}: {panel['title']}")
     for name in boards()

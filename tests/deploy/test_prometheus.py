@@ -16,15 +16,16 @@ from alerting.testing import CHECKOUT
 from forewarn.config import load
 from forewarn.figures import Outputs, PipelineCollector, SinkCollector
 from forewarn.follow import Follower
+from forewarn.judged import Judged
 from forewarn.metrics import FollowerCollector
 from forewarn.pipeline import Pipeline
 from stream.clock import SystemClock
 from stream.embedded import EmbeddedBus
-from stream.records import DeadLetter, Finding, Point, Severity
+from stream.records import DeadLetter, Finding, Forecast, ObjectRef, Point, Severity
 from stream.sinks.base import Trouble
 from stream.sinks.drain import Drain
 from stream.sinks.encode import Refusal
-from stream.topics import DEAD_LETTERS, FINDINGS, TS
+from stream.topics import DEAD_LETTERS, FINDINGS, FORECASTS, TS
 from tests.conftest import ROOT, missing
 
 RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
@@ -52,6 +53,45 @@ class Nowhere:
     async def aclose(self) -> None: ...
 
 
+def forecast(at: float, value: float) -> Forecast:
+    return Forecast(
+        cluster="c",
+        object=ObjectRef("Node", "", "n1"),
+        resource="disk",
+        at=at,
+        value=value,
+        limit=100.0,
+        unit="bytes",
+        horizons=(3600.0, 7200.0),
+        mean=(60.0, 70.0),
+        lower=(40.0, 40.0),
+        upper=(80.0, 90.0),
+    )
+
+
+def scores(*values: float, every: float = 3600.0) -> dict[str, float]:
+    judged = Judged()
+    for i, value in enumerate(values):
+        judged.take(forecast(every * i, value))
+    return {
+        sample.name.removeprefix("forewarn_"): sample.value
+        for family in judged.collect()
+        for sample in family.samples
+    }
+
+
+def test_forecasts_are_held_against_what_came_at_the_time_they_spoke_of() -> None:
+    found = scores(50.0, 50.0, 90.0, 65.0)
+    assert found["forecasts_judged_total"] == 3
+    assert found["forecast_coverage_ratio"] == pytest.approx(2 / 3)
+    assert found["forecast_mae_ratio"] == pytest.approx((0.1 + 0.3 + 0.05) / 3)
+
+
+def test_what_comes_too_late_judges_nothing() -> None:
+    assert scores(50.0, 50.0, every=21_600.0) == {}
+    assert scores(50.0, 50.0, 50.0, every=1_800.0)["forecasts_judged_total"] == 1
+
+
 @pytest.fixture
 async def exposition() -> bytes:
     """All metrics of a process that has seen one of everything."""
@@ -70,6 +110,8 @@ async def exposition() -> bytes:
         since=0.0,
     )
     outputs.apply(FINDINGS, finding)
+    for i in range(3):
+        outputs.apply(FORECASTS, forecast(3600.0 * i, 50.0))
     clock = SystemClock()
     async with EmbeddedBus.open(None) as bus, Pipeline.open(bus, config, clock) as pipeline:
         drain = Drain(bus, 1, Nowhere(), clock)

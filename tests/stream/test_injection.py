@@ -7,6 +7,7 @@ Texts come from hypothesis and from a corpus of what has broken other writers. L
 import asyncio
 from itertools import count
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from stream.sinks.encode import Encoder, Row, field_text, tag_text
 from tests.conformance.test_sinks import Found, read_back
 from tests.stream.influx_server import InfluxServer
 
+pytestmark = pytest.mark.influxdb
 AT = 1_760_000_000.0
 _number = count()
 
