@@ -1,7 +1,9 @@
 """How forecasts fare against what came: coverage of the band, and mean error, by resource.
 
 Each forecast's shortest horizon is held against the next value of its series within a quarter of an
-hour of the time it spoke of. A score is of what went by here since the start, not of all time.
+hour of the time it spoke of. A score is of what went by here since the start, not of all time. A
+container whose memory fell by a third since the last forecast has been restarted; what was said of
+the life before is not judged, as it spoke of that life.
 Memory is bounded: `_SERIES` series with `_EACH` waiting predictions. Left to others: calibration
 (`models.calibration`), which goes by more and remembers.
 """
@@ -19,6 +21,7 @@ from stream.records import Forecast
 _SERIES: Final = 20_000
 _EACH: Final = 8  # forecasts come every half-hour at most: four hours of the shortest horizon
 _NEAR: Final = 900.0  # seconds
+_ANEW: Final = 2 / 3  # of the last value: less, and it is another life
 
 
 class _Prediction(NamedTuple):
@@ -26,6 +29,16 @@ class _Prediction(NamedTuple):
     mean: float
     low: float
     high: float
+
+
+class _Waiting:
+    """A series' predictions that are not due yet, the earliest first."""
+
+    __slots__ = ("predictions", "value")
+
+    def __init__(self) -> None:
+        self.predictions: deque[_Prediction] = deque(maxlen=_EACH)
+        self.value = 0.0  # at the last forecast
 
 
 class _Score:
@@ -43,7 +56,7 @@ class Judged:
     """Predictions that wait for what comes, and how those fared that did."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[tuple[str, ...], deque[_Prediction]] = OrderedDict()
+        self._series: OrderedDict[tuple[str, ...], _Waiting] = OrderedDict()
         self._scores: dict[str, _Score] = {}
 
     def take(self, forecast: Forecast) -> None:
@@ -54,10 +67,14 @@ class Judged:
             *(forecast.cluster, ref.kind, ref.namespace, ref.name),
             *(forecast.resource, container),
         )
-        waiting = self._waiting.pop(key, None) or deque(maxlen=_EACH)
-        self._waiting[key] = waiting
-        if len(self._waiting) > _SERIES:
-            self._waiting.popitem(last=False)
+        series = self._series.pop(key, None) or _Waiting()
+        self._series[key] = series
+        if len(self._series) > _SERIES:
+            self._series.popitem(last=False)
+        waiting = series.predictions
+        if forecast.resource == "container-memory" and forecast.value < _ANEW * series.value:
+            waiting.clear()
+        series.value = forecast.value
         while waiting and waiting[0].due <= forecast.at + _NEAR:
             said = waiting.popleft()
             if abs(said.due - forecast.at) <= _NEAR and forecast.limit > 0:

@@ -53,11 +53,11 @@ class Nowhere:
     async def aclose(self) -> None: ...
 
 
-def forecast(at: float, value: float) -> Forecast:
+def forecast(at: float, value: float, resource: str = "disk") -> Forecast:
     return Forecast(
         cluster="c",
         object=ObjectRef("Node", "", "n1"),
-        resource="disk",
+        resource=resource,
         at=at,
         value=value,
         limit=100.0,
@@ -69,10 +69,10 @@ def forecast(at: float, value: float) -> Forecast:
     )
 
 
-def scores(*values: float, every: float = 3600.0) -> dict[str, float]:
+def scores(*values: float, every: float = 3600.0, resource: str = "disk") -> dict[str, float]:
     judged = Judged()
     for i, value in enumerate(values):
-        judged.take(forecast(every * i, value))
+        judged.take(forecast(every * i, value, resource))
     return {
         sample.name.removeprefix("forewarn_"): sample.value
         for family in judged.collect()
@@ -90,6 +90,12 @@ def test_forecasts_are_held_against_what_came_at_the_time_they_spoke_of() -> Non
 def test_what_comes_too_late_judges_nothing() -> None:
     assert scores(50.0, 50.0, every=21_600.0) == {}
     assert scores(50.0, 50.0, 50.0, every=1_800.0)["forecasts_judged_total"] == 1
+
+
+def test_a_container_that_was_restarted_is_not_held_to_what_was_said_of_its_life_before() -> None:
+    assert scores(60.0, 10.0, resource="container-memory") == {}
+    assert scores(60.0, 50.0, resource="container-memory")["forecasts_judged_total"] == 1
+    assert scores(60.0, 10.0)["forecast_coverage_ratio"] == 0.0, "a disk that was freed is a miss"
 
 
 @pytest.fixture
