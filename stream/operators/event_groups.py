@@ -4,6 +4,7 @@ A group opens with a candidate and takes in what shares its subject, its node, o
 reasons nearby in time. It keeps the maxima of the evidence, how long it has lasted and which of its
 failing objects were heard of again (progress clears). It is weighed when it has settled: after
 75 s, 150 s, 330 s and 15 min, every 15 min after that while lines come, and when it gets stranger.
+Having been said it is said again, as critical, when it has become tenfold.
 
 Left to others: what is a candidate (`stream.operators.events`), the weighing (`models.evidence`).
 """
@@ -22,6 +23,7 @@ SETTLE: Final = (75.0, 150.0, 330.0, 900.0)  # seconds after opening; hiccups en
 AGAIN: Final = 900.0  # seconds between two looks at an old group
 SAME_NODE: Final = 1200.0  # seconds in which troubles of one node belong together
 SAME_FAMILY: Final = 600.0  # seconds in which troubles of one family do
+ESCALATION: Final = 10  # times as many subjects as were told of: it is another kind of trouble
 GROWS: Final = 3600.0  # seconds in which a group takes in new subjects; later it is another one
 _FAILING: Final = 300  # objects that a group follows
 _SUBJECTS: Final = 500
@@ -76,6 +78,8 @@ class Group(msgspec.Struct, gc=False, array_like=True):
     score: float = 0.0
     looks: int = 0
     due: float | None = None
+    told_subjects: int = 0  # when it was said last
+    grown: bool = False  # tenfold since it was first said
 
     def take(self, line: Line, at: float) -> None:
         """Add what one key has said."""
@@ -113,6 +117,18 @@ class Group(msgspec.Struct, gc=False, array_like=True):
         if self.firing or strange <= self.strangest:
             return False
         self.ref, self.strangest = line.ref, strange
+        return True
+
+    def tell(self) -> None:
+        """Note that it is said, as wide as it is."""
+        self.firing, self.told_subjects = True, len(self.subjects)
+
+    def escalates(self) -> bool:
+        """Say whether it is tenfold what was said, and note that this is said."""
+        if not self.firing or len(self.subjects) < ESCALATION * max(self.told_subjects, 1):
+            return False
+        self.grown = True
+        self.tell()
         return True
 
     def clear(self, name: str, families: frozenset[str]) -> bool:

@@ -62,7 +62,8 @@ def say(
     others = len(group.subjects) - 1
     also = f" and {others} other{'s' if others > 1 else ''}" if others > 0 else ""
     over = "" if state == "firing" else ": silent again"
-    severity = Severity.CRITICAL if group.score >= critical else Severity.WARNING
+    grave = group.grown or group.score >= critical
+    severity = Severity.CRITICAL if grave else Severity.WARNING
     because = tuple(
         Part(term.name, round(term.value, 2), _TEXTS[term.name](term.value))
         for term in terms

@@ -368,11 +368,13 @@ class Events:
                 account["folded"] += 1
                 self._witness.folded(group, into, at)
             else:
-                group.firing = True
+                group.tell()
                 account["sent"] += 1
                 finding = say(group, "firing", self._now, terms, settings.critical)
                 out.append(finding)
                 self._witness.said(group, finding, at)
+        elif group.escalates():
+            out.append(say(group, "firing", self._now, terms, settings.critical))
         group.due = self._agenda.put(
             key, min(group.next_look(at), group.last_at + settings.hold), now=at
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ingest.reasons import category_of
 from models.templates import template_of
 from stream.operators.events import Events, EventSettings
-from stream.records import EventRecord, Finding, ObjectRef, Tick
+from stream.records import EventRecord, Finding, ObjectRef, Severity, Tick
 
 START = 1_760_000_000.0
 DAY = 86_400.0
@@ -92,6 +92,24 @@ def test_a_grave_message_that_was_never_seen_and_lasts_is_said_once() -> None:
     assert found.labels["reason"] == "FailedCreatePodSandBox"
     assert found.labels["family"] == "network"
     assert {part.name for part in found.because} >= {"own", "gravity", "minutes", "message"}
+
+
+def test_what_was_said_of_one_workload_is_said_again_when_it_is_tenfold() -> None:
+    cluster = after_a_quiet_week()
+    cluster.lasting("FailedCreatePodSandBox", SANDBOX, 10)
+    assert len(cluster.rule("event-anomaly")) == 1
+    for round_ in range(1, 30):
+        for i in range(14):
+            name = f"app-{i}"
+            cluster.event("FailedCreatePodSandBox", SANDBOX, workload=name, uid=name, count=round_)
+        cluster.wait(60.0)
+    first, again = cluster.rule("event-anomaly")
+    assert again.object == first.object
+    assert again.since == first.since
+    assert again.severity is Severity.CRITICAL
+    assert "14 others" in again.summary
+    cluster.wait(3 * 3600.0)
+    assert len(cluster.rule("event-anomaly", "resolved")) == 1
 
 
 def test_it_is_over_after_two_silent_hours() -> None:
