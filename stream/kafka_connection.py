@@ -234,7 +234,7 @@ class Admin:
     def configs(self, spec: TopicSpec, compacted: bool) -> dict[str, str]:
         """Return how `spec` is to be configured."""
         configs = {
-            "min.insync.replicas": str(self._connection.settings.min_insync_replicas),
+            "min.insync.replicas": str(self._connection.settings.in_sync),
             "max.message.bytes": str(LARGEST),
             # Message time is event time: a cluster's clock may be ahead, a tape may be old.
             "message.timestamp.type": "CreateTime",

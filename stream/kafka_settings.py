@@ -109,8 +109,9 @@ class KafkaSettings(BaseModel):
     """Seconds that a request may take."""
     replication_factor: int = Field(default=3, ge=1, le=100)
     """Copies of each topic that we make; 1 for a single broker."""
-    min_insync_replicas: int = Field(default=2, ge=1, le=100)
-    """Copies that must have a message before it counts as written; no more than there are."""
+    min_insync_replicas: int | None = Field(default=None, ge=1, le=100)
+    """Copies that must have a message before it counts as written; no more than there are. Left
+    out: 2, or 1 where there is one copy."""
 
     @model_validator(mode="after")
     def _consistent(self) -> KafkaSettings:
@@ -118,9 +119,14 @@ class KafkaSettings(BaseModel):
             raise ValueError(f"{self.security_protocol} needs the section sasl")
         if self.sasl is not None and not self.security_protocol.startswith("SASL"):
             raise ValueError("sasl counts only with security_protocol SASL_SSL or SASL_PLAINTEXT")
-        if self.min_insync_replicas > self.replication_factor:
+        if (self.min_insync_replicas or 1) > self.replication_factor:
             raise ValueError("min_insync_replicas is more than replication_factor")
         return self
+
+    @property
+    def in_sync(self) -> int:
+        """Copies that must have a message before it counts as written."""
+        return self.min_insync_replicas or min(2, self.replication_factor)
 
 
 def read_secret(path: Path, what: str) -> str:

@@ -17,6 +17,14 @@ CASES = [
     # unknown and repeated keys
     ("clutser: x", "1:1: clutser: unknown key (hint: did you mean 'cluster'?)"),
     ("cluster: x\nwhatever: 1", "2:1: whatever: unknown key (hint: known here: alerting"),
+    ("bus: rabbit", "1:6: bus: must be one of: embedded, kafka"),
+    ("kafka:\n  bootstrap: []", "2:14: kafka.bootstrap: must not be empty"),
+    (
+        "kafka:\n  sasl: {mechanism: PLAIN, username: me}",
+        "2:9: kafka.sasl: PLAIN needs username and one of password_file, password_env",
+    ),
+    ("kafka:\n  tls: {ca_file: /nowhere/ca.pem}", "2:18: kafka.tls.ca_file: file not found"),
+    ("kafka: {min_insync_replicas: 4}", "1:8: kafka: min_insync_replicas is more than"),
     ("console:\n  prot: 1", "2:3: console.prot: unknown key (hint: did you mean 'port'?)"),
     ("log: {levle: info}", "1:7: log.levle: unknown key (hint: did you mean 'level'?)"),
     ("store:\n  retention:\n    pod: 1d", "3:5: store.retention.pod: unknown key (hint: did you"),
