@@ -66,6 +66,13 @@ async def pause(scene: Scene) -> list[float]:
     return [at]
 
 
+async def kill_then_pause(scene: Scene) -> list[float]:
+    """The short form that runs with every test: both, one after the other."""
+    killed = await kill(scene)
+    await asyncio.sleep(2.0)
+    return [*killed, *await pause(scene)]
+
+
 async def storm(scene: Scene) -> list[float]:
     """Workers come and go, 2 → 3 → 2 → 1 → 2, faster than the group can settle."""
     moments = []
@@ -103,6 +110,7 @@ FAULTS: Final[dict[str, Callable[[Scene], Awaitable[list[float]]]]] = {
     "kill -9": kill,
     "SIGTERM": terminate,
     "SIGSTOP, SIGCONT": pause,
+    "kill -9, then SIGSTOP": kill_then_pause,
     "rebalance storm": storm,
     "broker kill -9": broker,
     "all killed": dangling,
