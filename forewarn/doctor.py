@@ -2,8 +2,9 @@
 
 Asks what a run would need: each right by an access review of ourselves, the server's version and
 clock, whether lists may be streamed, where samples would come from, whether the store can be
-written. Guaranteed: it changes nothing in a cluster (an access review is not kept), and each
-finding that is not well says what to do. Left to others: printing (`forewarn.commands.doctor`).
+written, or Kafka has the topics. Guaranteed: it changes nothing in a cluster (an access review is
+not kept), and each finding that is not well says what to do. Left to others: printing
+(`forewarn.commands.doctor`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from forewarn.config import Config
+from forewarn.topics import topics
 from ingest.answers import Reply
 from ingest.cluster import Cluster, ClusterSettings, refuse_known_bad
 from ingest.facts import Fact
@@ -58,7 +60,7 @@ class Symptom(NamedTuple):
 async def examine(config: Config, clock: Clock) -> AsyncIterator[Symptom]:
     """Yield everything that was looked at, as it is found."""
     yield _libraries()
-    yield _store(config)
+    yield await _kafka(config) if config.bus == "kafka" else _store(config)
     settings = config.ingest.named(config.cluster)
     for cluster in settings.clusters:
         async for each in _cluster(cluster, settings, clock):
@@ -74,9 +76,23 @@ def _libraries() -> Symptom:
     return Symptom("libraries", "client", Verdict.WELL, f"{installed} is not known to be broken")
 
 
+async def _kafka(config: Config) -> Symptom:
+    where = ", ".join(config.kafka.bootstrap)
+    try:
+        lines = await topics(config, ensure=False)
+    except ForewarnError as error:
+        return Symptom("kafka", "brokers", Verdict.WRONG, str(error))
+    missing = sum(line.state == "missing" for line in lines)
+    odd = [f"{line.topic}: {line.state}" for line in lines if line.state not in ("good", "missing")]
+    if odd:
+        return Symptom("kafka", "topics", Verdict.WRONG, "; ".join(odd))
+    if missing:
+        text = f"{missing} of {len(lines)} are missing; run `forewarn topics ensure`"
+        return Symptom("kafka", "topics", Verdict.POOR, text)
+    return Symptom("kafka", "topics", Verdict.WELL, f"all {len(lines)} are there, on {where}")
+
+
 def _store(config: Config) -> Symptom:
-    if config.bus != "embedded":
-        return Symptom("store", "bus", Verdict.WELL, f"{config.bus} is configured, not looked at")
     path = config.store.path.expanduser()
     folder = next(each for each in (path.parent, *path.parent.parents) if each.exists())
     target = path if path.exists() else folder

@@ -3,7 +3,9 @@
 import pytest
 
 from forewarn.config import Config
+from forewarn.doctor import examine
 from forewarn.topics import topics, wanted
+from stream.clock import SystemClock
 from stream.errors import Rejected
 from stream.kafka import KafkaBus
 from stream.kafka_settings import KafkaSettings
@@ -53,3 +55,23 @@ async def test_another_number_of_partitions_is_shown_and_refused(kafka: Broker) 
 async def test_the_embedded_bus_has_no_topics_to_make() -> None:
     with pytest.raises(Rejected, match="bus: kafka"):
         await topics(Config(), ensure=False)
+
+
+async def test_the_doctor_looks_at_them(kafka: Broker) -> None:
+    async def kafkas(settings: Config) -> tuple[str, str]:
+        return next(
+            (str(each.verdict), each.text)
+            for each in [one async for one in examine(settings, SystemClock())]
+            if each.where == "kafka"
+        )
+
+    sick = config(kafka, "doctor.")
+    assert await kafkas(sick) == (
+        "poor",
+        "16 of 16 are missing; run `forewarn topics ensure`",
+    )
+    await topics(sick, ensure=True)
+    assert (await kafkas(sick))[0] == "well"
+    verdict, text = await kafkas(config(kafka, "doctor.", partitions=3))
+    assert verdict == "wrong"
+    assert "has 2 partitions, wanted 3" in text
