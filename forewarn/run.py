@@ -11,7 +11,7 @@ Left to others: the loop (`forewarn.follow`), wiring (`forewarn.pipeline`).
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -27,15 +27,17 @@ from forewarn.console.server import create_app
 from forewarn.demo import both, incidents
 from forewarn.figures import Outputs
 from forewarn.follow import Appender, Follower
-from forewarn.history import beside
+from forewarn.history import beside, check
 from forewarn.metrics import registry_of
 from forewarn.pipeline import Pipeline
 from forewarn.probes import probes
 from forewarn.serving import serving, stopping
+from ingest.health import Check
 from ingest.live import LiveChunk
 from ingest.recorder import Recorder
 from ingest.recording import TapeWriter
 from stream.clock import Clock
+from stream.sinks.drain import Drain
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ async def ingest(config: Config, clock: Clock, console: Console) -> None:
 
     async with (
         _audited(follower, config, clock),
-        _probed(follower, config, registry_of(follower)) as address,
+        _probed(follower.checks, config, registry_of(follower)) as address,
     ):
         console.print(f"probes and metrics on {address}", style="dim")
         await follower.run(stage, stop)
@@ -98,14 +100,21 @@ async def run(
     takers = [feed.apply, outputs.apply]
     apply = both(*takers, incidents(console)) if console.is_terminal else both(*takers)
 
+    history: Drain | None = None
+
     @asynccontextmanager
     async def stage() -> AsyncIterator[Pipeline]:
+        nonlocal history
         async with (
             open_bus(config) as bus,
             Pipeline.open(bus, config, clock, send=send, apply=apply) as pipeline,
-            beside(pipeline, clock, registry, outputs),
+            beside(pipeline, clock, registry, outputs) as history,
         ):
             yield pipeline
+
+    def checks() -> list[Check]:
+        found = list(follower.checks())
+        return [*found, check(history)] if found and history is not None else found
 
     def wrong() -> dict[str, str]:
         return {each.name: "" if each.passed else each.text for each in follower.checks()}
@@ -115,7 +124,7 @@ async def run(
         if writer is not None:
             stack.enter_context(writer)
         await stack.enter_async_context(_audited(follower, config, clock))
-        probe = await stack.enter_async_context(_probed(follower, config, registry))
+        probe = await stack.enter_async_context(_probed(checks, config, registry))
         shown = await stack.enter_async_context(
             serving(page, config.console.host, config.console.port)
         )
@@ -125,9 +134,9 @@ async def run(
 
 @asynccontextmanager
 async def _probed(
-    follower: Follower, config: Config, registry: CollectorRegistry
+    checks: Callable[[], Sequence[Check]], config: Config, registry: CollectorRegistry
 ) -> AsyncIterator[str]:
-    app = probes(follower.checks, registry)
+    app = probes(checks, registry)
     async with serving(app, config.probes.host, config.probes.port) as address:
         yield address
 

@@ -1,4 +1,4 @@
-"""Rows to lines of InfluxDB's line protocol: exact, safe against any text, a million a second.
+"""Rows to lines of InfluxDB's line protocol: exact, safe against any text, a microsecond each.
 
 A series' measurement, tags and field names are put into a bytes template once; the numbers of a
 whole batch become text in one call of the JSON encoder, which is four times as fast as ``%``; a
@@ -163,7 +163,7 @@ class Encoder:
     def many(self, points: Sequence[Point]) -> list[bytes | Unwritable]:
         """Return the line of each point, or why it has none: `line`, made for millions.
 
-        Less than a microsecond each; a series' first point and odd numbers cost ten times that.
+        About a microsecond each; a series' first point and odd numbers cost ten times that.
         """
         lines: list[bytes | Unwritable] = [b""] * len(points)
         groups: dict[_Shape, _Group] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stream.sinks.schema import TAGS
 from tests.dashboards.demo_history import DAY, History, ask, boards, expand, filled, panels, span
 
 pytestmark = pytest.mark.influxdb
@@ -173,3 +174,14 @@ def test_waits_are_percentiles_of_what_was_decided(history: History) -> None:
     ]
     worst = only(history, "pipeline", "From incident to message", 2)
     assert max(row[1] for row in worst[0]["values"]) == max(after)
+
+
+def test_no_tag_holds_the_name_of_a_pod_or_an_id(history: History) -> None:
+    pod = re.compile(r"-[a-z0-9]{6,10}-[a-z0-9]{5}$|[0-9a-f]{8}-[0-9a-f]{4}-|^[0-9a-f]{20,}$")
+    for server in history.servers:
+        keys = {row[0] for one in ask(server, "SHOW TAG KEYS") for row in one["values"]}
+        assert keys <= set(TAGS)
+        for key in keys - {"label"}:
+            for one in ask(server, f'SHOW TAG VALUES WITH KEY = "{key}"'):
+                for _, text in one["values"]:
+                    assert not pod.search(text), (one["name"], key, text)

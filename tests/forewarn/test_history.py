@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from forewarn.config import Config
 from forewarn.figures import Outputs
-from forewarn.history import beside
+from forewarn.history import beside, check
 from forewarn.pipeline import Pipeline
 from stream.clock import SystemClock
 from stream.codec import outgoing
@@ -81,6 +81,8 @@ async def test_a_server_that_is_away_delays_the_end_by_no_more_than_its_grace(
                 await clock.sleep_until(clock.now() + 0.01)
         text = generate_latest(registry).decode()
         assert "forewarn_influx_up 0.0" in text
+        assert check(drain).passed, "degraded is not unready"
+        assert check(drain).text.startswith("degraded, unreachable for ")
         assert 'forewarn_influx_request_failures_total{reason="unreachable"}' in text
         began = clock.now()
     assert clock.now() - began < 2.0
