@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 from models.base import Arrays, Floats, Rows
 from models.tails import finite, negative_binomial_surprise
 
-WINDOWS: Final = (300.0, 900.0, 3600.0, 14_400.0)  # seconds; the ladder's plateau to a slow OOM
+# Seconds, from the ladder's first rungs to a slow cycle of OOM kills: three in four hours are
+# little for a workload that restarts now and then anyway, six in twelve are not.
+WINDOWS: Final = (300.0, 900.0, 3600.0, 14_400.0, 43_200.0)
 DAY: Final = 86_400.0
 SHAPE: Final = 0.3  # a0: 0.1 restarts a day before anything is known, and very unsure of it
 EXPOSURE: Final = 3.0  # b0, days
@@ -114,12 +116,12 @@ class RestartBank:
         Parameters
         ----------
         rows : (n,)
-        k : (n, 4)
+        k : (n, windows)
             Counts in each of `WINDOWS`; NaN scores 0.
 
         Returns
         -------
-        scores : (n, 4)
+        scores : (n, windows)
         """
         known = np.where(np.isfinite(k), k, 0.0)
         shape = np.broadcast_to((SHAPE + self._counts[rows])[:, None], known.shape)

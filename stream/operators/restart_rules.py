@@ -27,9 +27,9 @@ _HOUR = 3600.0
 class RestartSettings:
     """When restarts are worth a word; every rule can be turned off by None."""
 
-    alert_score: Score | None = 5.0
+    alert_score: Score | None = 5.5
     """`restart-burst` from this −log10 of the chance that the usual rate does it by itself."""
-    oom_alert_score: Score = 4.0
+    oom_alert_score: Score = 3.0
     """The same when every counted restart was an OOM kill: memory does not come back by luck."""
     min_restarts: Count = 3
     """A burst has at least so many restarts; 2 when they are OOM kills."""
@@ -44,7 +44,7 @@ class RestartSettings:
     count_threshold: Count | None = 3
     """`restart-count` from so many counted restarts in `count_window`; severity info."""
     count_window: Seconds = _HOUR
-    """Seconds, four hours at most; also the mute before the rule is said again."""
+    """Seconds, twelve hours at most; also the mute before the rule is said again."""
     ignore_exit_code_zero: bool = True
     """A container that ended with exit code 0 did what it was asked: told, not counted."""
     crash_loop_after: Seconds | None = 15 * _MINUTE

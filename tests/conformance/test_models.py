@@ -18,7 +18,7 @@ from models.anomaly import AnomalyBank
 from models.base import Bank
 from models.events import EventBank
 from models.growth import GrowthBank
-from models.restarts import RestartBank
+from models.restarts import WINDOWS, RestartBank
 from models.share import ShareBank
 
 START = 1_760_000_000.0
@@ -32,7 +32,7 @@ def _restart_step(rng: np.random.Generator, at: float) -> Columns:
 
 
 def _restart_answers(bank: RestartBank, rows: Array) -> list[Array]:
-    k = np.tile([3.0, 4.0, 6.0, 9.0], (rows.size, 1))
+    k = np.tile(3.0 + np.arange(len(WINDOWS)) ** 1.5, (rows.size, 1))
     return [bank.rate_many(rows), bank.score_many(rows, k)]
 
 

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from models.restarts import DAY, RestartBank
+from models.restarts import DAY, WINDOWS, RestartBank
 from models.restarts_reference import RestartRate
 
 START = 1_760_000_000.0
@@ -30,7 +30,7 @@ def test_the_bank_equals_its_reference(seed: int) -> None:
         bank.learn_many(rows, counts, times)
         for row, count, time in zip(rows, counts, times, strict=True):
             references[row].learn_one(float(count), float(time))
-    k = np.array([[float(rng.randint(0, 40)) for _ in range(4)] for _ in range(n)])
+    k = np.array([[float(rng.randint(0, 40)) for _ in range(len(WINDOWS))] for _ in range(n)])
     scores, rates = bank.score_many(np.arange(n), k), bank.rate_many(np.arange(n))
     for row, reference in enumerate(references):
         assert rates[row] == pytest.approx(reference.rate(), rel=1e-9)
@@ -46,7 +46,7 @@ def _after(days: float, per_day: float) -> RestartBank:
 
 
 def test_three_restarts_in_five_minutes_surprise_of_a_quiet_workload_not_of_a_busy_one() -> None:
-    k = np.array([[3.0, 3.0, 3.0, 3.0]])
+    k = np.full((1, len(WINDOWS)), 3.0)
     quiet = _after(20, 0.0).score_many(np.array([0]), k)[0]
     busy = _after(20, 60.0).score_many(np.array([0]), k)[0]
     assert quiet[0] > 9
@@ -64,6 +64,6 @@ def test_the_rate_is_what_was_seen_and_fades_with_a_half_life_of_a_week() -> Non
 
 
 def test_a_tail_beyond_what_doubles_hold_is_still_a_number() -> None:
-    score = RestartBank(1).score_many(np.array([0]), np.full((1, 4), 200.0))
+    score = RestartBank(1).score_many(np.array([0]), np.full((1, len(WINDOWS)), 200.0))
     assert np.all(np.isfinite(score))
     assert score[0, 0] > 300
