@@ -23,7 +23,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Final, Protocol, TypeVar
 
 from forewarn.config import Config
-from forewarn.pipeline import intake
+from forewarn.intake import intake
 from ingest.answers import Unanswered, within
 from ingest.backoff import Backoff
 from ingest.cluster import Cluster
@@ -45,6 +45,7 @@ _T = TypeVar("_T")
 SOURCE: Final = "live"
 # A conclusion may wait so long; a commit costs the same for one fact as for a thousand.
 _LINGER: Final = 0.2  # seconds from one chunk to the next
+_BACKLOG: Final = 500  # facts; with more of them waiting nothing is gained by lingering
 _SETTLE: Final = 8.0  # seconds; a pod is given 30 to end, and what is left is sent after the start
 _TRIM: Final = 600.0  # seconds between two looks at what the bus need not keep any more
 _SILENT: Final = 60.0  # seconds without a published chunk: ticks alone make one every five
@@ -242,7 +243,8 @@ class Follower:
             gc.collect()
             gc.freeze()  # what the first lists left stays: the collector need not walk over it
             self._frozen = True
-        await self._pause(began + _LINGER, stop)
+        if self.live is None or len(self.live.buffer) < _BACKLOG:
+            await self._pause(began + _LINGER, stop)
 
     async def _insist(self, call: Callable[[], Awaitable[_T]], stop: asyncio.Event) -> _T | None:
         """Call until it is not `Unavailable`; None where `stop` came before."""

@@ -22,17 +22,13 @@ from alerting.task import AlertTask
 from alerting.wire import decode as decode_alerting
 from forewarn.buses import topics_of
 from forewarn.config import Config
-from ingest.intake import Intake
 from ingest.live import LiveChunk
-from ingest.normalise import Normaliser
-from ingest.publish import Publisher
 from ingest.replay import Chunk
 from stream.bus import Bus, Subscription
 from stream.clock import Clock
 from stream.codec import decode, digest, outgoing
 from stream.operators import OPERATORS
 from stream.operators.base import Operator
-from stream.records import AnyInput
 from stream.runtime import Pace, Task
 from stream.topics import (
     DEAD_LETTERS,
@@ -188,10 +184,3 @@ class Pipeline:
 def operators(config: Config) -> Sequence[Operator]:
     """Return all operators, as new."""
     return [make(config.operators) for make in OPERATORS.values()]
-
-
-def intake(config: Config, observe: Callable[[AnyInput], None] = lambda record: None) -> Intake:
-    """Return a fresh intake for a source of facts; `observe` is shown every record."""
-    publisher = Publisher(config.partitions, tick_seconds=config.tick_seconds)
-    normaliser = Normaliser(ignore=frozenset(config.ingest.workloads.ignore))
-    return Intake(normaliser, publisher, observe)

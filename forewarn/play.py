@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from forewarn.pipeline import Pipeline, intake
+from forewarn.intake import intake
+from forewarn.pipeline import Pipeline
 from ingest.intake import Intake
 from ingest.replay import CHUNK_LINES, Chunk, TapeSource, pace
 from stream.clock import Clock

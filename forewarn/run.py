@@ -1,36 +1,32 @@
-"""`forewarn run` and `forewarn ingest`: live clusters, for as long as the process lives.
+"""`forewarn run`: live clusters, conclusions, messages and the page, in one process.
 
-`run` is everything in one process: clusters, operators, alerting, delivery and the page, on the
-configured bus. `ingest` is the first part alone: records go to the bus for workers elsewhere. Both
-serve probes and metrics on an address of their own, end in order at SIGTERM, and go on where the
-bus says that they were; what lies between is a `Gap`.
+Clusters, operators, alerting, delivery and the page stand on the configured bus, as long as the
+process lives. It serves probes and metrics on an address of their own, ends in order at SIGTERM,
+and goes on where the bus says that it was; what lies between is a `Gap`.
 
 Left to others: the loop (`forewarn.follow`), wiring (`forewarn.pipeline`).
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry
 from rich.console import Console
 
-from forewarn.audit import audit_app
-from forewarn.buses import open_bus, topics_of
+from forewarn.buses import open_bus
 from forewarn.config import Config
 from forewarn.console.feed import Feed, Pulse
 from forewarn.console.server import create_app
 from forewarn.demo import both, incidents
 from forewarn.figures import Outputs
-from forewarn.follow import Appender, Follower
+from forewarn.follow import Follower
 from forewarn.history import beside, check
+from forewarn.ingest import audited, probed
 from forewarn.metrics import registry_of
 from forewarn.pipeline import Pipeline
-from forewarn.probes import probes
 from forewarn.serving import serving, stopping
 from ingest.health import Check
 from ingest.live import LiveChunk
@@ -39,34 +35,7 @@ from ingest.recording import TapeWriter
 from stream.clock import Clock
 from stream.sinks.drain import Drain
 
-log = logging.getLogger(__name__)
-
 _PULSE: Final = 1.0  # seconds between two looks of the page at how the run goes
-
-
-async def ingest(config: Config, clock: Clock, console: Console) -> None:
-    """Put what clusters tell onto the bus until SIGINT or SIGTERM.
-
-    Raises
-    ------
-    Rejected, Corrupt
-        A cluster, an address or the store cannot be used.
-    """
-    stop = stopping()
-    follower = Follower(config, clock)
-
-    @asynccontextmanager
-    async def stage() -> AsyncIterator[Appender]:
-        async with open_bus(config) as bus:
-            await bus.ensure(topics_of(config))
-            yield Appender(bus, config.partitions)
-
-    async with (
-        _audited(follower, config, clock),
-        _probed(follower.checks, config, registry_of(follower)) as address,
-    ):
-        console.print(f"probes and metrics on {address}", style="dim")
-        await follower.run(stage, stop)
 
 
 async def run(
@@ -123,38 +92,13 @@ async def run(
     async with AsyncExitStack() as stack:
         if writer is not None:
             stack.enter_context(writer)
-        await stack.enter_async_context(_audited(follower, config, clock))
-        probe = await stack.enter_async_context(_probed(checks, config, registry))
+        await stack.enter_async_context(audited(follower, config, clock))
+        probe = await stack.enter_async_context(probed(checks, config, registry))
         shown = await stack.enter_async_context(
             serving(page, config.console.host, config.console.port)
         )
         console.print(f"page {shown}   probes and metrics on {probe}", style="dim")
         await follower.run(stage, stop)
-
-
-@asynccontextmanager
-async def _probed(
-    checks: Callable[[], Sequence[Check]], config: Config, registry: CollectorRegistry
-) -> AsyncIterator[str]:
-    app = probes(checks, registry)
-    async with serving(app, config.probes.host, config.probes.port) as address:
-        yield address
-
-
-@asynccontextmanager
-async def _audited(follower: Follower, config: Config, clock: Clock) -> AsyncIterator[None]:
-    """Listen for audit events for the time of the block, where that is configured."""
-    settings = config.ingest.audit
-    if not settings.listen:
-        yield
-        return
-    app = audit_app(follower, settings, config.ingest.scope, clock)
-    tls = {"ssl_certfile": settings.cert_file, "ssl_keyfile": settings.key_file}
-    async with serving(
-        app, settings.host, settings.port, **(tls if settings.cert_file else {})
-    ) as address:
-        log.info("audit address=%s", address)
-        yield
 
 
 def _pulses(feed: Feed, follower: Follower, clock: Clock) -> Callable[[LiveChunk], None]:

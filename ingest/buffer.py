@@ -32,9 +32,9 @@ class Overflow(Exception):  # noqa: N818, RUF100
 class BufferSettings:
     """How much may wait, and how long."""
 
-    facts: Annotated[int, Field(ge=1)] = 20_000
+    facts: Annotated[int, Field(ge=1)] = 5_000
     """Most facts held."""
-    size: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    size: Annotated[int, Field(ge=1)] = 16 * 1024 * 1024
     """Most bytes of raw objects held."""
     patience: Annotated[float, Field(gt=0)] = 30.0
     """Seconds that a source waits for room, before it drops its connection."""

@@ -196,6 +196,9 @@ class Cluster:
         }
         if self._authorization:
             headers["Authorization"] = self._authorization
+        if trust is not None:
+            # Each TLS connection holds 256 KiB, and a kubelet is asked twice a minute.
+            headers["Connection"] = "close"
         self.requests += 1
         forever = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT)  # the rest is `within`
         came: list[aiohttp.ClientResponse] = []

@@ -10,7 +10,7 @@ def ingest(config: ConfigOption = None) -> None:
 
     Example: forewarn ingest -c forewarn.yaml
     """
-    from forewarn.run import ingest as follow
+    from forewarn.ingest import ingest as follow
     from stream.clock import SystemClock
 
     settings = settings_of(config)
