@@ -57,6 +57,53 @@ class ControlPlane:
         )
         return done.stdout
 
+    def account(self, root: Path, folder: Path) -> ClusterSettings:
+        """Apply the roles of `deploy/kubernetes`; return the way in with their account's token."""
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "forewarn"}}
+        self.kubectl("apply", "-f", "-", text=json.dumps(namespace))
+        for name in ("rbac.yaml", "rbac-logs.yaml"):
+            self.kubectl("apply", "-f", str(root / "deploy" / "kubernetes" / name))
+        token = self.kubectl("-n", "forewarn", "create", "token", "forewarn").strip()
+        server = {
+            "server": f"https://127.0.0.1:{self.port}",
+            "certificate-authority": str(self.folder / "pki" / "ca.crt"),
+        }
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "real", "cluster": server}],
+            "users": [{"name": "us", "user": {"token": token}}],
+            "contexts": [{"name": "us", "context": {"cluster": "real", "user": "us"}}],
+            "current-context": "us",
+        }
+        path = folder / "kubeconfig"
+        path.write_text(json.dumps(document))
+        return ClusterSettings("real", kubeconfig=str(path))
+
+    @asynccontextmanager
+    async def kubelets(self, binary: Path) -> AsyncIterator[dict[str, int]]:
+        """Run kubelets that measure; yields the port of each node's."""
+        pki = self.folder / "pki"
+        process = await asyncio.create_subprocess_exec(
+            binary,
+            f"-apiserver=https://127.0.0.1:{self.port}",
+            f"-ca={pki / 'ca.crt'}",
+            f"-cert={pki / 'admin.crt'}",
+            f"-key={pki / 'admin.key'}",
+            f"-serving-cert={pki / 'kubelet.crt'}",
+            f"-serving-key={pki / 'kubelet.key'}",
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        ports: dict[str, int] = {}
+        try:
+            while (line := (await process.stdout.readline()).decode().split()) != ["ready"]:
+                ports[line[0]] = int(line[1])
+            yield ports
+        finally:
+            process.kill()
+            await process.wait()
+
     # ---- faults -----------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -78,9 +125,14 @@ class ControlPlane:
         await self.etcd("put", {"key": encoded("/moved"), "value": ""})
         await self.etcd("compaction", {"revision": await self.revision()})
 
-    def _apiserver(self) -> tuple[int, list[bytes]]:
+    def pid(self, component: str) -> int:
+        """Of a component, as `up.sh` names it."""
         lines = Path(self.folder, "pids").read_text().splitlines()
-        (pid,) = [int(line.split()[0]) for line in lines if line.endswith(" kube-apiserver")]
+        (pid,) = [int(line.split()[0]) for line in lines if line.endswith(f" {component}")]
+        return pid
+
+    def _apiserver(self) -> tuple[int, list[bytes]]:
+        pid = self.pid("kube-apiserver")
         return pid, Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
 
     def _log(self) -> str:

@@ -130,8 +130,8 @@ async def is_rolled_out(admin: Admin, name: str) -> bool:
     )
 
 
-def nodes(scripts: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, str(scripts / "nodes.py"), str(NODES)]
+def nodes(scripts: Path, count: int = NODES) -> list[dict[str, Any]]:
+    command = [sys.executable, str(scripts / "nodes.py"), str(count)]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     items: list[dict[str, Any]] = json.loads(listed)["items"]
     return items

@@ -102,61 +102,18 @@ def plane(
             check=True,
         )
         each.kubectl("create", "-f", "-", text=nodes.stdout)
-        each.kubectl("create", "namespace", "forewarn")
-        for name in ("rbac.yaml", "rbac-logs.yaml"):
-            each.kubectl("apply", "-f", str(root / "deploy" / "kubernetes" / name))
         yield each
-
-
-def as_account(plane: ControlPlane, folder: Path) -> ClusterSettings:
-    """Return where the cluster is, with the ServiceAccount's own token."""
-    token = plane.kubectl("-n", "forewarn", "create", "token", "forewarn").strip()
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [
-            {
-                "name": "real",
-                "cluster": {
-                    "server": f"https://127.0.0.1:{plane.port}",
-                    "certificate-authority": str(plane.folder / "pki" / "ca.crt"),
-                },
-            }
-        ],
-        "users": [{"name": "us", "user": {"token": token}}],
-        "contexts": [{"name": "us", "context": {"cluster": "real", "user": "us"}}],
-        "current-context": "us",
-    }
-    path = folder / "kubeconfig"
-    path.write_text(json.dumps(document))
-    return ClusterSettings("real", kubeconfig=str(path))
 
 
 @asynccontextmanager
 async def measured(plane: ControlPlane, binary: Path) -> AsyncIterator[None]:
     """Give every node a kubelet that measures; the API server's own requests go there too."""
-    pki = plane.folder / "pki"
-    process = await asyncio.create_subprocess_exec(
-        binary,
-        f"-apiserver=https://127.0.0.1:{plane.port}",
-        f"-ca={pki / 'ca.crt'}",
-        f"-cert={pki / 'admin.crt'}",
-        f"-key={pki / 'admin.key'}",
-        f"-serving-cert={pki / 'kubelet.crt'}",
-        f"-serving-key={pki / 'kubelet.key'}",
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        while (line := (await process.stdout.readline()).decode().split()) != ["ready"]:
-            name, port = line
-            patch = {"status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": int(port)}}}}
+    async with plane.kubelets(binary) as ports:
+        for name, port in ports.items():
+            patch = {"status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}}
             words = ("node", name, "--subresource=status", "--type=merge", "-p", json.dumps(patch))
             await asyncio.to_thread(plane.kubectl, "patch", *words)
         yield
-    finally:
-        process.kill()
-        await process.wait()
 
 
 class Listener:
@@ -181,9 +138,9 @@ class Listener:
 
 
 async def test_the_account_sees_everything_with_exactly_the_rights_that_it_is_given(
-    plane: ControlPlane, kubelets: Path, tmp_path: Path
+    plane: ControlPlane, kubelets: Path, root: Path, tmp_path: Path
 ) -> None:
-    cluster = as_account(plane, tmp_path)
+    cluster = plane.account(root, tmp_path)
     trust = Trust(ca_file=str(plane.folder / "pki" / "ca.crt"))
     crashing = {"crash-after": "1s", "crash-reason": "Error", "backoff-base": "1"}
     clock = SystemClock()
@@ -270,10 +227,12 @@ async def _has_logged(plane: ControlPlane, verb: str) -> bool:
 
 
 async def test_who_scaled_comes_back_through_the_audit_webhook(
-    plane: ControlPlane, webhook: int, tls: Authority, tmp_path: Path
+    plane: ControlPlane, webhook: int, tls: Authority, root: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text("canary-token")
-    settings = IngestSettings((as_account(plane, tmp_path),), kubelet=KubeletSettings(source="off"))
+    settings = IngestSettings(
+        (plane.account(root, tmp_path),), kubelet=KubeletSettings(source="off")
+    )
     clock = SystemClock()
     follower = Follower(Config(cluster="real", ingest=settings), clock)
     audit = AuditSettings(listen=True, token_file=str(tmp_path / "token"))
