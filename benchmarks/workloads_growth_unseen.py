@@ -1,7 +1,7 @@
 """Families of series that no model, threshold or table was chosen on: kept aside for scoring.
 
-They were written before the tuning that they judge, after `research`-like catalogues of what disks
-and memory do: growth in stairs, on weekdays only, under backups and batches; and, harmless, logs
+They were written before the tuning that they judge, after what operators report of disks
+and memory: growth in stairs, on weekdays only, under backups and batches; and, harmless, logs
 rotated by size or by week, machines that reboot, fill and clean up, grow and stop, or are resized.
 """
 
