@@ -281,7 +281,7 @@ def _lines(sheet: _Sheet, y: Floats, limits: Floats) -> None:
     """Fill in least squares over 3 and 12 hours."""
     for expert, width in ((3, 6), (4, 24)):
         level, slope = line(y, _NOW, width)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             left = np.where(slope > 1e-6, (limits - level) / slope * 0.5 - 0.25, np.inf)
         sheet.hours[:, expert] = np.where(np.isnan(level), np.nan, left)
         sheet.values[:, expert] = level[:, None] + slope[:, None] * (sheet.slots + 0.5)

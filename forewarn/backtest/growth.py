@@ -25,6 +25,7 @@ from stream.operators.growth import MARK
 from stream.operators.growth_words import Said
 
 _FULL: Final = 100.0  # percent of the limit, the banks' scale
+_MOST: Final = 1e9  # percent; the bank believes far less
 
 Line = dict[str, Any]
 
@@ -50,7 +51,9 @@ def run(
         for i in rows[mark > marks[rows]]:
             tables[i].fold()
         marks[rows] = np.fmax(np.where(np.isinf(marks[rows]), -1.0, marks[rows]), mark)
-        closed = bank.learn_many(rows, at, _FULL * values / limit)
+        with np.errstate(over="ignore"):  # beyond all measure is beyond the limit
+            percent = _FULL * (values / limit)
+        closed = bank.learn_many(rows, at, np.clip(percent, -_MOST, _MOST))
         if closed.any():
             _forecast(bank, memory, tables, rows[closed], at[closed].tolist(), out)
         if step % 256 == 0:

@@ -25,6 +25,7 @@ from stream.errors import Rejected
 
 _SHOWN: Final = 10  # bad lines of one file that are told one by one
 _LATEST: Final = 1e11  # seconds; a greater number is milliseconds
+_GREATEST: Final = 1e100  # its square can still be computed with
 _GAPS: Final = frozenset({"", "nan", "null", "none", "na", "n/a", "-"})
 _TIME_NAMES: Final = ("at", "time", "timestamp", "date", "ts")
 _VALUE_NAMES: Final = ("value", "val")
@@ -207,6 +208,8 @@ def _sample(cells: Sequence[str], columns: tuple[int, int], values: list[float])
             value = float(text)
         except ValueError:
             raise ValueError(f"{text[:40]!r} is not a number") from None
+    if math.isfinite(value) and abs(value) > _GREATEST:
+        raise ValueError(f"{text[:40]!r} is beyond all measure")
     values.append(value if math.isfinite(value) else math.nan)
     return at
 

@@ -159,6 +159,20 @@ def test_gaps_late_repeated_and_missing_samples_are_no_trouble(tmp_path: Path) -
     assert len(points) == len(rows)
 
 
+@pytest.mark.parametrize("model", ["growth", "anomaly"])
+@pytest.mark.parametrize("limit", [1e-300, 90.0, 1e300])
+def test_numbers_at_the_edge_of_all_numbers_are_no_trouble(
+    model: str, limit: float, tmp_path: Path
+) -> None:
+    wild = [1e99, -1e99, 5e-324, 0.0, -0.0, 42.0, 1e308]
+    rows = [f"{START + 300.0 * i},{wild[3 * i % 7]}" for i in range(400)]
+    file = tmp_path / "wild.csv"
+    file.write_text("\n".join(rows))
+    lines, _, told = run(model, file, limit)  # warnings are errors in tests
+    assert lines
+    assert "'1e+308' is beyond all measure" in told
+
+
 @pytest.mark.parametrize(
     ("model", "content", "limit", "words"),
     [
