@@ -150,7 +150,7 @@ class Sampler:
         self._slots_of_failing = asyncio.Semaphore(max(1, settings.concurrency // 4))
         self._tasks: set[asyncio.Task[None]] = set()
         self._full_since: float | None = None
-        self._told = ""
+        self._told: dict[str, str] = {}  # about kubelets, about what stands in for them
 
     def note(self, fact: Fact) -> None:
         """Learn a node's address from a fact about it; an unreadable one is left to others."""
@@ -191,6 +191,9 @@ class Sampler:
         """Begin one request per kubelet that is due, and fetch once what kubelets do not give."""
         source = self._settings.source
         if source != "metrics":
+            if not any(each.failures for each in self._kubelets.values()):
+                self._told.clear()
+                self.status.reason = ""
             for name, kubelet in list(self._kubelets.items()):
                 self._begin(name, kubelet)
         stale = self._stale()
@@ -224,7 +227,7 @@ class Sampler:
             kubelet.failures += 1
             kubelet.pause = min(2 ** (kubelet.failures - 1), _RAREST) - 1
             if isinstance(error, Denied) or kubelet.failures == 1:
-                self._tell(str(error))
+                self._tell("kubelets", str(error))
         else:
             kubelet.failures = kubelet.pause = 0
             self.status.heard_at = kubelet.answered_at = self._clock.now()
@@ -263,9 +266,9 @@ class Sampler:
             # Which node a pod is on metrics.k8s.io does not say: only where no kubelet answers.
             pods = await self._metrics("pods") if len(stale) == len(self._kubelets) else []
         except (ForewarnError, ValueError, RecursionError) as error:
-            self._tell(f"no samples of {len(stale)} nodes: {error}")
+            self._tell("metrics", f"no samples of {len(stale)} nodes: {error}")
             return
-        self._tell(NO_DISK if pods else f"{len(stale)} nodes: {NO_DISK}")
+        self._tell("metrics", NO_DISK if pods else f"{len(stale)} nodes: {NO_DISK}")
         for item in nodes:
             if _item(item).metadata.name in stale:
                 self._give("metrics", item, _item(item).metadata.name)
@@ -294,10 +297,11 @@ class Sampler:
             if self._full_since is None:
                 self._full_since = now
 
-    def _tell(self, text: str) -> None:
-        self.status.reason = text
-        if text != self._told:
-            self._told = text
+    def _tell(self, about: str, text: str) -> None:
+        """Say what is wrong, once for as long as it is the same."""
+        if text != self._told.get(about):
+            self._told[about] = text
+            self.status.reason = "; ".join(self._told[each] for each in sorted(self._told))
             log.warning("samples of %s: %s", self._cluster.name, text)
 
 

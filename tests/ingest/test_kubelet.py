@@ -195,8 +195,24 @@ async def test_where_no_kubelet_answers_metrics_stand_in_and_it_is_said_that_the
         await setting.cycles(4)
         given = [(fact.resource, fact.node) for fact in setting.facts[:4]]
         assert given == [("metrics", "n0"), ("metrics", "n1"), ("metrics", "n2"), ("metrics", "")]
-        assert setting.sampler.status.reason == NO_DISK
+        assert NO_DISK in setting.sampler.status.reason
         assert len(setting.server.seen) <= 8  # two lists a cycle, never one per node
+
+
+async def test_what_stays_wrong_is_logged_once(
+    tmp_path: Path, tls: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with sampling(tmp_path, tls, nodes=1) as setting:
+        metrics(setting.server, 1)
+        setting.kubelets[0].behaviour = "forbids"
+        await setting.cycles(12)
+        said = [each.getMessage() for each in caplog.records]
+        setting.kubelets[0].behaviour = "well"
+        await setting.cycles(12)
+        assert not setting.sampler.status.reason
+    assert len(said) == 2
+    assert any("RBAC lacks" in each for each in said)
+    assert any(NO_DISK in each for each in said)
 
 
 async def test_one_node_without_a_kubelet_gets_its_metrics_and_the_others_their_summary(
