@@ -49,15 +49,23 @@ class Broker:
     extra
         Lines of configuration that overrule those of deploy/kafka.
     users
-        SCRAM users by name, with their passwords; takes some seconds to format.
+        SCRAM users by name, with their passwords; takes some seconds to format. Empty: none, but
+        formatted anew, as a node that is not the template's needs it.
+    ports
+        Of the broker and of its controller, for nodes that must know each other's.
     """
 
     def __init__(
-        self, home: Path, folder: Path, extra: str = "", users: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        folder: Path,
+        extra: str = "",
+        users: Mapping[str, str] | None = None,
+        ports: tuple[int, int] | None = None,
     ) -> None:
         self._home = home
         self._folder = folder
-        self._port, controller = free_ports(2)
+        self._port, controller = ports or free_ports(2)
         self.address = f"127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._secure = "SASL_SSL" in extra
