@@ -3,7 +3,7 @@
 All three are shown to say the same to the byte, or to the point, before any is timed. The target is
 a ratio, because machines differ: ten times as many points per CPU second. Against the batching
 writer that is asserted. Against the bare `Point`, without any writer, ten is what a quiet machine
-gives (9.5 to 10.9 were seen on a busy one), so eight is asserted.
+gives (9.3 to 10.8 were seen on a busy one), so eight is asserted.
 """
 
 import time
