@@ -344,3 +344,41 @@ async def taken_over(kafka: Broker, rows: int = 100_000) -> str:
             f"takeover with {rows:,} rows, {before.counters.snapshot_bytes:,} bytes of pages: "
             f"median {statistics.median(took):.2f} s of wall, {statistics.median(spent):.2f} s CPU"
         )
+
+
+@pytest.mark.benchmark(group="kafka")
+def test_a_changelog_is_bounded_by_compaction(benchmark: Any, tmp_path: Path) -> None:
+    if not (cached() / "ready").exists():
+        pytest.skip("Kafka (a broker) is not there: run `make components`")
+    broker = Broker(cached(), tmp_path)
+    broker.start()
+    try:
+        log = tmp_path / "data" / "compact.app-state-0"
+        kept = benchmark.pedantic(lambda: asyncio.run(rewritten(broker, log)), rounds=1)
+    finally:
+        broker.stop()
+    print(f"\nMB on disk after each 20 MB written, and at last: {kept}")
+    assert max(kept) < 40.0
+    assert kept[-1] < 5.0
+
+
+async def rewritten(kafka: Broker, log: Path) -> list[float]:
+    """Write ten pages of 100 kB again and again, 160 MB in all; return what is on disk."""
+    settings = KafkaSettings(bootstrap=(kafka.address,), prefix="compact.", replication_factor=1)
+    chance, kept = np.random.default_rng(1), []
+    async with KafkaBus.open(settings) as bus:
+        owner = await bus.own("app", 0, [])
+        smallest = ("--alter", "--entity-type", "topics", "--entity-name", "compact.app-state")
+        kafka.java("kafka.admin.ConfigCommand", *smallest, "--add-config", "segment.bytes=1048576")
+        for step in range(160):
+            await owner.commit([], {b"bank/%d" % k: chance.bytes(100_000) for k in range(10)}, {})
+            if step % 20 == 19:
+                await asyncio.sleep(1.5)
+                kept.append(_megabytes(log))
+        await asyncio.sleep(5.0)
+        assert len(await owner.changelog()) == 10
+    return [*kept, _megabytes(log)]
+
+
+def _megabytes(log: Path) -> float:
+    return round(sum(each.stat().st_size for each in log.glob("*.log")) / 1e6, 1)
