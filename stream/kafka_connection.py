@@ -86,7 +86,8 @@ def translated(doing: str) -> Iterator[None]:
 
 def ours(error: BaseException, doing: str) -> ForewarnError:
     """Return our word for an error of aiokafka, the network, or a deadline."""
-    what = f"cannot {doing}: {type(error).__name__}: {error}".rstrip(": ")
+    name, text = type(error).__name__, str(error)
+    what = f"cannot {doing}: {text if name in text else f'{name}: {text}'.rstrip(': ')}"
     match error:
         case ProducerFenced() | InvalidProducerEpoch():
             return Fenced(f"cannot {doing}: another owner has it, or the broker gave us up as gone")
