@@ -193,7 +193,10 @@ def suspects(
             word = alert.labels["reason"]
             if reason[0] != OWN_ALERTS.get(alert.rule, ("",))[0]:
                 suspect(*reason, f"the container's reason is {word}", alert.starts_at, "")
-    if "memory-growth" in found or (lead and lead.labels.get("reason") == "OOMKilled"):
+    told = lead is not None and (
+        lead.rule == "container-memory-exhaustion" or lead.labels.get("reason") == "OOMKilled"
+    )
+    if "memory-growth" in found or told:
         found.pop("oom", None)  # the same story, one step later; or what the title says
     total = 1.0 + sum(weight for weight, _ in found.values())
     ranked = sorted(found.values(), key=lambda pair: (-pair[0], pair[1].kind))[:_SHOWN]

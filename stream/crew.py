@@ -27,6 +27,7 @@ from stream.errors import Corrupt, Fenced, ForewarnError, Rejected, Unavailable
 log = logging.getLogger(__name__)
 
 _BACK_OFF: Final = (0.5, 30.0)  # seconds, first and longest, doubling
+_AGAIN: Final = 1.0  # seconds until a task that has not ended is cancelled once more
 _GOODBYE: Final = 8.0  # seconds for the last commits; Kubernetes gives 30 before it kills
 
 
@@ -111,9 +112,11 @@ class TaskCrew:
                 log.warning("task=%s/%d not committed: %s", self.app, partition, error)
 
     async def _leave(self, partition: int, loop: asyncio.Task[None]) -> None:
-        loop.cancel()
-        with suppress(asyncio.CancelledError):
-            await loop
+        while not loop.done():
+            loop.cancel()  # and again: a client that was connecting may have swallowed the last one
+            await asyncio.wait([loop], timeout=_AGAIN)
+        if not loop.cancelled() and (error := loop.exception()) is not None:
+            raise error
         log.info("task=%s/%d given_up=true", self.app, partition)
 
     async def _loop(self, partition: int, lock: asyncio.Lock) -> None:

@@ -4,6 +4,7 @@ Processes are killed, paused and replaced while records with dense ids flow; an 
 counts what comes out, and the state is compared with an undisturbed run, bit for bit.
 """
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 async def test_nothing_is_lost_and_nothing_comes_twice(kafka: Broker, tmp_path: Path) -> None:
-    row = await run("kill -9, then SIGSTOP", 1, kafka, tmp_path, session=1.5)
+    async with asyncio.timeout(180.0):  # some twenty seconds; a worker that hangs is a failure
+        row = await run("kill -9, then SIGSTOP", 1, kafka, tmp_path, session=1.5)
     assert not row.wrong(), (row, (tmp_path / "workers.log").read_text()[-5_000:])
     assert row.records == 20_000

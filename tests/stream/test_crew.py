@@ -121,3 +121,34 @@ async def test_on_one_process_alone_every_task_runs_and_the_end_is_in_order() ->
             await following
     assert sorted(stage.events[:3]) == ["last commit 0", "last commit 1", "last commit 2"]
     assert sorted(stage.events[3:]) == ["release 0", "release 1", "release 2"]
+
+
+class Deaf(Stepping):
+    """Work whose step swallows the first cancellation, as a client that is connecting may."""
+
+    async def step(self) -> int:
+        if not self.steps:
+            self.steps += 1
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                self.events.append("swallowed")
+        return await super().step()
+
+
+async def test_a_swallowed_cancellation_keeps_nobody_from_leaving(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stream.crew._AGAIN", 0.01)
+    events: list[str] = []
+    crew = TaskCrew("app", lambda partition: Deaf(partition, events), ManualClock())
+    await crew.take(frozenset({0}))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    crew._going.clear()  # as when a rebalance begins while the step still hangs
+    await crew.take(frozenset())
+    crew._going.clear()
+    async with asyncio.timeout(5.0):
+        while crew._leaving:
+            await asyncio.gather(*crew._leaving)
+    assert events == ["swallowed", "release 0"]
