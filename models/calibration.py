@@ -56,6 +56,7 @@ PRIOR_CAP: Final = 200.0  # forecasts: a table's cell never outweighs more than 
 OPEN_ENDED: Final = 3.0  # log: a P90 beyond twenty times the forecast is not said
 _SHRINK: Final = 8.0  # forecasts' worth of the time bin in each cell
 _QUANTILE_RATE: Final = 0.01
+GRAIN: Final = 0.25  # hours: least distance of P10 and P90 from the median
 _SEEN_LATE: Final = 0.5  # hours: a crossing is seen at the end of its half hour, or of the next
 _PENDING: Final = 16  # forecasts set aside per row, twelve hours apart
 _STRIDE: Final = 24  # slots
@@ -270,7 +271,9 @@ class CalibrationBank:
         low, high = (
             np.where(some, np.where(some, hours, 1.0) * spread[:, i], middle) for i in (0, 1)
         )
-        left = np.stack([np.minimum(low, middle), middle, np.maximum(high, middle)], axis=1)
+        # Nobody who looks every half hour knows a moment better than to half of that.
+        low, high = np.minimum(low, middle - GRAIN), np.maximum(high, middle + GRAIN)
+        left = np.stack([np.maximum(low, 0.0), middle, np.where(full, 0.0, high)], axis=1)
 
         self._resolve(rows, slots, full, table)
         self._set_aside(rows[some], slots[some], hours[some], cells[some])
