@@ -10,7 +10,7 @@ Constant work per incident: evidence is bounded per object (`KEPT`, `KEEP_FOR`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from alerting.alert import Alert, Cause
@@ -173,13 +173,8 @@ def suspects(
             found[kind] = (weight, Cause(kind=kind, odds=0.0, text=text, at=at, evidence=evidence))
 
     for fact in facts:
-        known = EVIDENCE[fact.rule]
-        weight = known.weight * 0.5 ** (max(0.0, began - fact.at) / known.half_life)
-        if known.kind == "release" and fact.labels.get("generation") in generations:
-            weight *= 2.0  # only the new generation is affected
-        if fact.rule == "config-change" and _only_metadata(fact):
-            weight *= 0.05  # a controller's annotation changes nothing that runs
-        suspect(known.kind, weight, _told(fact, began), fact.at, fact.id)
+        weight = _weight(fact, began, generations)
+        suspect(EVIDENCE[fact.rule].kind, weight, _told(fact, began), fact.at, fact.id)
     for alert in node_alerts:
         if alert.object.name not in own_nodes and began - alert.starts_at > -600.0:
             weight = NODE_ALERTS.get(alert.rule, 0.0)
@@ -212,6 +207,17 @@ def likeliest(causes: Sequence[Cause]) -> Cause | None:
     unknown = next((cause.odds for cause in causes if cause.kind == "unknown"), 0.0)
     first = causes[0] if causes else None
     return first if first is not None and first.kind != "unknown" and first.odds > unknown else None
+
+
+def _weight(fact: Finding, began: float, generations: Collection[str]) -> float:
+    """Return how strongly a fact suggests itself for what `began` then on these generations."""
+    known = EVIDENCE[fact.rule]
+    weight: float = known.weight * 0.5 ** (max(0.0, began - fact.at) / known.half_life)
+    if known.kind == "release" and fact.labels.get("generation") in generations:
+        weight *= 2.0  # only the new generation is affected
+    if fact.rule == "config-change" and _only_metadata(fact):
+        weight *= 0.05  # a controller's annotation changes nothing that runs
+    return weight
 
 
 def _only_metadata(fact: Finding) -> bool:

@@ -11,10 +11,12 @@ reads no secret, and refuses to `notify`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from alerting.alert import Notification
@@ -105,9 +107,9 @@ class ChannelConfig(BaseModel):
             return self.own_limit
         return Limit(self.limit.messages, self.limit.window)
 
+    @abstractmethod
     def build(self, name: str, clock: Clock, *, dry: bool = False) -> Channel:
         """Return the channel called `name`; dry: one that renders and cannot send."""
-        raise NotImplementedError
 
 
 class WebConfig(ChannelConfig):
@@ -207,7 +209,17 @@ class WebChannel:
         return await self._outbound.post(f"{address}{joint}{query}", body, headers)
 
 
-def error_code(answer: dict[str, Any], name: str) -> int | None:
-    """Return the number called `name` in `answer`; None where there is no such number."""
-    code = answer.get(name)
+def error_code(body: bytes, service: str) -> int | None:
+    """Return the ``errcode`` with which a robot's service answers HTTP 200; None: it has no number.
+
+    Raises
+    ------
+    Rejected
+        The answer is not the service's JSON.
+    """
+    try:
+        answer = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise Rejected(f"{service} answered 200 with something that is not its JSON") from None
+    code = answer.get("errcode")
     return code if isinstance(code, int) and not isinstance(code, bool) else None
