@@ -20,6 +20,7 @@ from stream.records import Finding, ObjectRef
 KEEP_FOR: Final = 6 * 3600.0  # seconds that evidence is kept
 KEPT: Final = 20  # findings of evidence per object
 _AFTER: Final = 120.0  # seconds: a cause may be observed a little after its effect
+_NODE_LATER: Final = 600.0  # seconds that a node's alert may begin after what it causes
 _SHOWN: Final = 6  # causes on an incident
 
 
@@ -163,7 +164,7 @@ def suspects(
         The alert that the incident is named after: never its own cause.
     """
     began = min(alert.starts_at for alert in alerts)
-    own_nodes = {alert.object.name for alert in alerts if alert.object.kind == "Node"}
+    own_nodes = {alert.object.name: alert for alert in alerts if alert.object.kind == "Node"}
     generations = {alert.labels["generation"] for alert in alerts if "generation" in alert.labels}
     rules = {alert.rule for alert in alerts}
     found: dict[str, tuple[float, Cause]] = {}
@@ -175,11 +176,16 @@ def suspects(
     for fact in facts:
         weight = _weight(fact, began, generations)
         suspect(EVIDENCE[fact.rule].kind, weight, _told(fact, began), fact.at, fact.id)
-    for alert in node_alerts:
-        if alert.object.name not in own_nodes and began - alert.starts_at > -600.0:
-            weight = NODE_ALERTS.get(alert.rule, 0.0)
-            if weight:
-                suspect("node", weight, alert.summary, alert.starts_at, alert.fingerprint)
+    around = [
+        alert
+        for alert in node_alerts
+        if alert.object.name not in own_nodes and began - alert.starts_at > -_NODE_LATER
+    ]
+    if lead is not None and lead.object.kind != "Node":
+        around += own_nodes.values()  # the node is well again, and this is what it has left behind
+    for alert in around:
+        if weight := NODE_ALERTS.get(alert.rule, 0.0):
+            suspect("node", weight, alert.summary, alert.starts_at, alert.fingerprint)
     for alert in alerts:
         kind, weight, explained = OWN_ALERTS.get(alert.rule, ("", 0.0, frozenset()))
         if rules & explained and alert is not lead:

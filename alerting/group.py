@@ -24,7 +24,7 @@ from alerting.duration import Duration
 from stream.records import Finding, Part, Severity
 
 TIMELINE: Final = 50  # entries on an incident
-_LATER: Final = 600.0  # seconds that an effect may be seen before its node's alert
+_LATER: Final = 600.0  # seconds between a node's alert and its effects: before it, or after its end
 _RESTARTS: Final = frozenset({"restart-burst", "crash-loop", "restart-count", "oom-kill"})
 # The alert that an incident is named after, before its severity and age decide.
 _LEADS: Final[Mapping[str, int]] = {
@@ -142,7 +142,7 @@ def choose(
         mates = [alerts[name] for name in story.fingerprints if name in alerts]
         if any(mate.object == alert.object for mate in mates):
             rank = 0
-        elif any(mate.ends_at is None and explains(mate, alert) for mate in mates):
+        elif any(_lasts(mate, alert.starts_at) and explains(mate, alert) for mate in mates):
             rank = 1
         elif config.group_by and key == story.group:
             rank = 2
@@ -152,6 +152,11 @@ def choose(
         if best is None or order < best:
             best, chosen = order, story
     return chosen
+
+
+def _lasts(alert: Alert, at: float) -> bool:
+    """Return whether an alert goes on at `at`, or has ended so lately that its effects show."""
+    return alert.ends_at is None or at <= alert.ends_at + _LATER
 
 
 def explained_by(

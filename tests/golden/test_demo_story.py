@@ -33,7 +33,6 @@ NAMED = {
     ("Node", "node-6"): "the seeds' fixed rule of 70 % holds for an image disk at 78-85 % too",
     ("Deployment", "canary"): "it never rolls out; said once, for information",
     ("Node", "node-5"): "it is not ready for minutes while it reboots, which is true",
-    ("Deployment", "frontend"): "its pods lose their node in that reboot",
 }
 
 

@@ -85,6 +85,27 @@ def test_events_that_a_node_causes_belong_to_its_incident_and_are_no_news_after_
     assert reasons == ["first-notification", "alerts-resolved"]
 
 
+def test_what_a_node_leaves_behind_belongs_to_its_incident_and_names_it_as_the_cause() -> None:
+    story = Story()
+    story.at(0).firing("node-not-ready", NODE, severity=Severity.CRITICAL)
+    story.at(5).resolved("node-not-ready", NODE)
+    story.at(6).firing("event-anomaly", CART, family="mount,node", reason="FailedMount")
+    story.at(60).quiet()
+    (incident,) = story.incidents()
+    assert incident.object == CART
+    (news,) = story.between(5, 60).notified("new-alerts-in-group")
+    assert "Suspected cause: node-not-ready of node-3" in news.text
+
+
+def test_what_begins_long_after_a_node_has_recovered_is_an_incident_of_its_own() -> None:
+    story = Story(grouping={"resolve_wait": "20m"})
+    story.at(0).firing("node-not-ready", NODE, severity=Severity.CRITICAL)
+    story.at(5).resolved("node-not-ready", NODE)
+    story.at(16).firing("event-anomaly", CART, family="mount,node", reason="FailedMount")
+    story.at(60).quiet()
+    assert len(story.incidents()) == 2
+
+
 def test_evidence_of_a_long_incident_is_not_forgotten_nor_pushed_out() -> None:
     story = Story()
     story.at(0).evidence("release", CHECKOUT, "release v42")
