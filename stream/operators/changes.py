@@ -15,21 +15,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from stream.checkpoint import PagedValue
 from stream.operators import episode
-from stream.operators.agenda import Agenda
 from stream.operators.base import Output
 from stream.operators.bounds import Count, Seconds
 from stream.operators.conclude import conclude, span
 from stream.operators.episode import Episode
 from stream.operators.nodes import newer
-from stream.operators.shelf import Shelf
+from stream.operators.timed import TimedShelf
 from stream.records import (
     DeploymentChange,
     DeploymentInput,
@@ -96,20 +94,16 @@ class Changes:
 
     def __init__(self, settings: ChangeSettings) -> None:
         self._settings = settings
-        self._workloads: Shelf[_Workload] = Shelf("workloads", _Workload)
-        self._agenda = Agenda(_GRID)
-        self._now = -math.inf
-        self._time = PagedValue("time", float, lambda: self._now, self._set_time)
+        self._workloads = TimedShelf("workloads", _Workload, _GRID)
+        self.snapshot: Final = self._workloads.snapshot  # all state is there
+        self.restore: Final = self._workloads.restore
 
     def on_records(self, records: Sequence[DeploymentInput]) -> Sequence[Output]:
         """Learn from changes, gaps and ticks."""
         out: list[Output] = []
         for record in records:
-            if record.at > self._now:
-                self._now = record.at
-                while (due := self._agenda.take(record.at)) is not None:
-                    for key in due[1]:
-                        self._look(key, due[0], out)
+            for at, key, workload in self._workloads.advance(record.at):
+                self._look(key, workload, at, out)
             if isinstance(record, DeploymentChange):
                 self._observe(record, out)
             elif isinstance(record, Gap):
@@ -152,8 +146,7 @@ class Changes:
         if record.user:
             workload.signed = record.resource_version
         self._take_over(workload, record, out)
-        self._workloads.put(key, workload)
-        self._schedule(key, workload, self._now)
+        self._put(key, workload, self._workloads.now)
 
     def _changes(self, workload: _Workload, record: DeploymentChange) -> list[Finding]:
         """Return the evidence in one record: at most a release, a scaling and a configuration."""
@@ -237,11 +230,7 @@ class Changes:
             workload.episodes, _RULE, stuck or record.rollout == "progressing", record.at
         )
 
-    def _look(self, key: str, at: float, out: list[Output]) -> None:
-        workload = self._workloads.get(key)
-        if workload is None:
-            return
-        workload.due = None
+    def _look(self, key: str, workload: _Workload, at: float, out: list[Output]) -> None:
         match episode.step(workload.episodes, _RULE, at, self._after(workload), 0.0):
             case "firing":
                 out.append(self._fire(workload))
@@ -249,8 +238,7 @@ class Changes:
                 out.append(self._resolve(workload, f"rollout {workload.rollout or 'over'}"))
                 if workload.rollout in {"progressing", "stuck"}:
                     episode.observe(workload.episodes, _RULE, True, at)
-        self._workloads.put(key, workload)
-        self._schedule(key, workload, at)
+        self._put(key, workload, at)
 
     def _after(self, workload: _Workload) -> float:
         """Return how long to wait: not at all when Kubernetes has waited its own deadline."""
@@ -258,27 +246,27 @@ class Changes:
             return math.inf
         return 0.0 if workload.rollout == "stuck" else self._settings.stuck_after
 
-    def _schedule(self, key: str, workload: _Workload, now: float) -> None:
+    def _put(self, key: str, workload: _Workload, now: float) -> None:
         due = episode.due(workload.episodes, _RULE, self._after(workload), 0.0)
-        if due is not None and due < math.inf:
-            workload.due = self._agenda.put(key, due, now=now)
+        self._workloads.put(key, workload, due, now=now)
 
     def _fire(self, workload: _Workload) -> Finding:
         since = workload.episodes[_RULE].since
         ready, desired = workload.ready or 0, workload.desired or 0
+        lasted = self._workloads.now - since
         return conclude(
             _RULE,
             "firing",
             workload.cluster,
             workload.ref,
-            at=self._now,
+            at=self._workloads.now,
             since=since,
             summary=f"{workload.ref} does not roll out: {ready} of {desired} pods ready",
             # Unfinished before anybody looked: a canary that never is ready is no news.
             severity=Severity.INFO if workload.never_done else Severity.WARNING,
             because=(
                 Part("rollout", workload.rollout, f"Kubernetes calls it {workload.rollout}"),
-                Part("lasted", self._now - since, f"no progress for {span(self._now - since)}"),
+                Part("lasted", lasted, f"no progress for {span(lasted)}"),
                 Part("updated", float(workload.updated or 0), f"{workload.updated} pods updated"),
                 Part("ready", float(ready), f"{ready} of {desired} pods ready"),
             ),
@@ -295,8 +283,8 @@ class Changes:
             "resolved",
             workload.cluster,
             workload.ref,
-            at=self._now,
-            since=self._now,
+            at=self._workloads.now,
+            since=self._workloads.now,
             summary=f"{workload.ref}: {why}",
         )
 
@@ -321,7 +309,7 @@ class Changes:
             "evidence",
             record.cluster,
             record.workload,
-            at=self._now,
+            at=self._workloads.now,
             since=record.at,
             summary=summary,
             because=because,
@@ -342,7 +330,7 @@ class Changes:
             "evidence",
             gap.cluster,
             ObjectRef("Cluster", "", gap.cluster),
-            at=self._now,
+            at=self._workloads.now,
             since=gap.since,
             summary=f"{gap.resource} may have been missed for {span(lasted)}: {gap.reason}",
             because=(Part("lasted", lasted, f"for {span(lasted)}"),),
@@ -364,29 +352,7 @@ class Changes:
             ("workload", record.workload.name),
             ("workload_kind", record.workload.kind),
         )
-        return [Point("deployment_replicas", tags, fields, self._now)] if fields else []
-
-    def snapshot(self) -> Mapping[str, bytes]:
-        """Return the changed pages of workloads, and event time."""
-        return {**self._time.snapshot(), **self._workloads.snapshot()}
-
-    def restore(self, pages: Mapping[str, bytes]) -> None:
-        """Become what the pages say.
-
-        Raises
-        ------
-        Corrupt
-            A page cannot be read.
-        """
-        self._time.restore(pages)
-        self._workloads.restore(pages)
-        self._agenda.clear()
-        for key, workload in self._workloads:
-            if workload.due is not None:
-                self._agenda.put(key, workload.due)
-
-    def _set_time(self, now: float | None) -> None:
-        self._now = -math.inf if now is None else now
+        return [Point("deployment_replicas", tags, fields, self._workloads.now)] if fields else []
 
 
 def _by(record: DeploymentChange) -> str:

@@ -14,20 +14,18 @@ its pods' (`alerting`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from stream.checkpoint import PagedValue
 from stream.operators import episode
-from stream.operators.agenda import Agenda
 from stream.operators.base import Output
 from stream.operators.bounds import Count, Seconds
 from stream.operators.conclude import conclude, span
 from stream.operators.episode import Episode
-from stream.operators.shelf import Shelf
+from stream.operators.timed import TimedShelf
 from stream.records import NodeInput, NodeRecord, ObjectRef, Part, Severity
 from stream.topics import NODE_METRICS
 
@@ -119,10 +117,9 @@ class Nodes:
 
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
-        self._nodes: Shelf[_Node] = Shelf("nodes", _Node)
-        self._agenda = Agenda(_GRID)
-        self._now = -math.inf
-        self._time = PagedValue("time", float, lambda: self._now, self._set_time)
+        self._nodes = TimedShelf("nodes", _Node, _GRID)
+        self.snapshot: Final = self._nodes.snapshot  # all state is there
+        self.restore: Final = self._nodes.restore
         self._rules: Final = {
             "node-not-ready": (settings.not_ready_after, settings.ready_for),
             "node-pressure": (settings.pressure_after, settings.pressure_gone_for),
@@ -141,11 +138,8 @@ class Nodes:
         """Learn from node objects and ticks; measurements only move event time."""
         out: list[Output] = []
         for record in records:
-            if record.at > self._now:
-                self._now = record.at
-                while (due := self._agenda.take(record.at)) is not None:
-                    for key in due[1]:
-                        self._look(key, due[0], out)
+            for at, key, node in self._nodes.advance(record.at):
+                self._look(key, node, at, out)
             if isinstance(record, NodeRecord):
                 self._observe(record, out)
         return out
@@ -179,8 +173,7 @@ class Nodes:
         self._take_over(node, record)
         if record.deleted:
             self._delete(node, out)
-        self._nodes.put(key, node)
-        self._schedule(key, node, self._now)
+        self._nodes.put(key, node, self._due(node), now=self._nodes.now)
 
     def _compare(self, node: _Node, record: NodeRecord, out: list[Output]) -> None:
         """Say what is ordinary but explains other things, before the old facts are forgotten."""
@@ -240,12 +233,8 @@ class Nodes:
             return
         episode.happened(node.episodes, "node-deleted", node.at)
 
-    def _look(self, key: str, at: float, out: list[Output]) -> None:
+    def _look(self, key: str, node: _Node, at: float, out: list[Output]) -> None:
         """Let the timers of one node go on to the grid time `at`."""
-        node = self._nodes.get(key)
-        if node is None:
-            return
-        node.due = None
         for rule, (after, keep) in self._rules.items():
             if after is None:
                 continue
@@ -257,10 +246,10 @@ class Nodes:
         if node.deleted and not node.episodes and at >= node.at + _YOUNG:
             self._nodes.drop(key)
             return
-        self._nodes.put(key, node)
-        self._schedule(key, node, at)
+        self._nodes.put(key, node, self._due(node), now=at)
 
-    def _schedule(self, key: str, node: _Node, now: float) -> None:
+    def _due(self, node: _Node) -> float:
+        """Return when the node is to be looked at again."""
         times = [
             due
             for rule, (after, keep) in self._rules.items()
@@ -269,8 +258,7 @@ class Nodes:
         ]
         if node.deleted:
             times.append(node.at + _YOUNG)
-        if times:
-            node.due = self._agenda.put(key, min(times), now=now)
+        return min(times, default=math.inf)
 
     def _end_all(self, node: _Node, why: str, out: list[Output]) -> None:
         firing = [rule for rule in sorted(node.episodes) if node.episodes[rule].firing]
@@ -279,13 +267,13 @@ class Nodes:
 
     def _fire(self, node: _Node, rule: str) -> Output:
         since = node.episodes[rule].since
-        severity, summary, because, labels = _words(node, rule, since, self._now)
+        severity, summary, because, labels = _words(node, rule, since, self._nodes.now)
         return conclude(
             rule,
             "firing",
             node.cluster,
             node.ref,
-            at=self._now,
+            at=self._nodes.now,
             since=since,
             summary=summary,
             severity=severity,
@@ -299,8 +287,8 @@ class Nodes:
             "resolved",
             node.cluster,
             node.ref,
-            at=self._now,
-            since=self._now,
+            at=self._nodes.now,
+            since=self._nodes.now,
             summary=f"{rule} of node {node.name}: {why}",
             labels={"node": node.name},
         )
@@ -311,33 +299,11 @@ class Nodes:
             "evidence",
             node.cluster,
             node.ref,
-            at=self._now,
-            since=self._now,
+            at=self._nodes.now,
+            since=self._nodes.now,
             summary=summary,
             labels={"node": node.name, **labels},
         )
-
-    def snapshot(self) -> Mapping[str, bytes]:
-        """Return the changed pages of nodes, and event time."""
-        return {**self._time.snapshot(), **self._nodes.snapshot()}
-
-    def restore(self, pages: Mapping[str, bytes]) -> None:
-        """Become what the pages say.
-
-        Raises
-        ------
-        Corrupt
-            A page cannot be read.
-        """
-        self._time.restore(pages)
-        self._nodes.restore(pages)
-        self._agenda.clear()
-        for key, node in self._nodes:
-            if node.due is not None:
-                self._agenda.put(key, node.due)
-
-    def _set_time(self, now: float | None) -> None:
-        self._now = -math.inf if now is None else now
 
 
 def _foreign(taints: Iterable[str]) -> tuple[str, ...]:
