@@ -6,7 +6,7 @@ memory is gone before the next sample, a node under DiskPressure has evicted (`m
 earlier forecast of that series is then resolved: how far off was its P50, was the crossing inside
 its P10–P90 band. A forecast whose P90 has passed without a crossing is resolved as well, as one
 that did not come true: growth that stops counts against us. What is still open at the end of the
-record is counted and judged by nobody.
+record, or when a container's life ends otherwise (a reboot), is counted and judged by nobody.
 
 Pure: no I/O, no clock. Linear in the number of forecasts. Left to others: the model's own online
 calibration (`models.calibration`) and tables over seeds (a benchmark's business).
@@ -45,18 +45,20 @@ class Scores(msgspec.Struct, frozen=True):
 
 
 class Met(NamedTuple):
-    """A limit that was met, as a fact proves."""
+    """A limit that was met, as a fact proves; or, not `by_limit`, a life that ended otherwise."""
 
     cluster: str
     object: ObjectRef
     resource: str
     labels: frozenset[tuple[str, str]]  # those of the series must contain these
     at: float
+    by_limit: bool = True
 
 
+_CONTAINER: Final = ("pod", "container")
 # What proves that a limit was met: rule and reason → resource, and the labels that name the series.
 _PROOFS: Final[Mapping[tuple[str, str], tuple[str, tuple[str, ...]]]] = {
-    ("oom-kill", "OOMKilled"): ("container-memory", ("pod", "container")),
+    ("oom-kill", "OOMKilled"): ("container-memory", _CONTAINER),
     ("node-pressure", "DiskPressure"): ("disk", ()),
     ("node-pressure", "MemoryPressure"): ("memory", ()),
     ("node-pressure", "PIDPressure"): ("pids", ()),
@@ -64,9 +66,21 @@ _PROOFS: Final[Mapping[tuple[str, str], tuple[str, tuple[str, ...]]]] = {
 
 
 def met_by(findings: Iterable[Finding]) -> list[Met]:
-    """Return the limits that findings prove to have been met."""
+    """Return the limits that findings prove to have been met, and lives that ended otherwise."""
     met: list[Met] = []
     for finding in findings:
+        if finding.rule == "restart" and finding.labels.get("reason") != "OOMKilled":
+            labels = frozenset((name, finding.labels.get(name, "")) for name in _CONTAINER)
+            met.append(
+                Met(
+                    finding.cluster,
+                    finding.object,
+                    "container-memory",
+                    labels,
+                    finding.since,
+                    by_limit=False,
+                )
+            )
         proof = _PROOFS.get((finding.rule, finding.labels.get("reason", "")))
         # An oom-kill comes as evidence, one each; a pressure fires when it begins.
         wanted = "evidence" if finding.rule == "oom-kill" else "firing"
@@ -89,8 +103,8 @@ def score_forecasts(forecasts: Iterable[Forecast], met: Iterable[Met] = ()) -> S
         proofs.setdefault((one.cluster, one.object, one.resource), []).append(one)
     tally = _Tally()
     for key, history in series.items():
-        times = [one.at for one in proofs.get(key[:3], ()) if one.labels <= key.labels]
-        tally.add(history, sorted(times))
+        mine = [one for one in proofs.get(key[:3], ()) if one.labels <= key.labels]
+        tally.add(history, sorted(mine, key=lambda one: one.at))
     return tally.scores(len(series))
 
 
@@ -115,17 +129,17 @@ class _Tally:
         self.errors: dict[tuple[float, float], list[float]] = {each: [] for each in BINS}
         self.leads: list[float] = []
 
-    def add(self, history: Sequence[Forecast], met: Sequence[float]) -> None:
+    def add(self, history: Sequence[Forecast], met: Sequence[Met]) -> None:
         """Resolve one series' forecasts; those between two crossings belong to the later one.
 
-        `met` are the times, rising, at which other facts prove a crossing.
+        `met` is what other facts prove, by time.
         """
         waiting: list[Forecast] = []
         proofs = list(reversed(met))
         was_crossed = False
         for forecast in history:
-            while proofs and proofs[-1] <= forecast.at:
-                self._came(waiting, proofs.pop())
+            while proofs and proofs[-1].at <= forecast.at:
+                self._ended(waiting, proofs.pop())
                 waiting = []
             crossed = _crossed(forecast)
             if crossed and not was_crossed:
@@ -135,10 +149,16 @@ class _Tally:
                 self.made += 1
                 waiting.append(forecast)
             was_crossed = crossed
-        for at in reversed(proofs):
-            self._came(waiting, at)
+        for proof in reversed(proofs):
+            self._ended(waiting, proof)
             waiting = []
         self._never_came(waiting, history[-1].at)
+
+    def _ended(self, waiting: Sequence[Forecast], met: Met) -> None:
+        if met.by_limit:
+            self._came(waiting, met.at)
+        else:
+            self._never_came(waiting, met.at)
 
     def _came(self, waiting: Sequence[Forecast], at: float) -> None:
         early = [each for each in waiting if at - each.at > PRESENT]

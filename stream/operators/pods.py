@@ -102,23 +102,23 @@ def first_sight(record: PodRecord, *, under_watch: bool) -> Pod:
     return pod
 
 
-def observe(pod: Pod, record: PodRecord) -> tuple[list[Restart], int]:
-    """Make `pod` what `record` says; return its restarts and how many ends were OOM kills."""
+def observe(pod: Pod, record: PodRecord) -> tuple[list[Restart], list[Restart]]:
+    """Make `pod` what `record` says; return its restarts, and the ends that were OOM kills.
+
+    A kill shows in the container's state before its restart is counted.
+    """
     restarts: list[Restart] = []
-    kills = 0
+    kills: list[Restart] = []
     since = pod.at
     told = pod.oom_at
     for container in record.containers:
         known = pod.restarts.get(container.name, 0)
         pod.restarts[container.name] = container.restarts
         restarts += _since(container, known, since, record.at)
-        for reason, ended in (
-            (container.last_reason, container.last_finished_at),
-            (container.reason if container.state == "terminated" else "", container.finished_at),
-        ):
-            if reason == "OOMKilled" and ended is not None and ended > pod.oom_at:
-                kills += 1
-                told = max(told, ended)
+        for end in _ends(container):
+            if end.oom and end.at > pod.oom_at:
+                kills.append(end)
+                told = max(told, end.at)
     pod.oom_at = told
     pod.version, pod.at = record.resource_version, max(since, record.at)
     pod.node = record.node or pod.node
@@ -137,6 +137,18 @@ def observe(pod: Pod, record: PodRecord) -> tuple[list[Restart], int]:
 
 
 _TROUBLE: Final = CRASH_LOOP | IMAGE_PULL
+
+
+def _ends(container: Container) -> list[Restart]:
+    """Return the last end and the present one, where Kubernetes says when they were."""
+    name, image, message = container.name, container.image, container.message
+    ends: list[Restart] = []
+    if (at := container.last_finished_at) is not None:
+        code, signal = container.last_exit_code, container.last_signal
+        ends.append(Restart(at, name, image, container.last_reason, code, signal, message))
+    if container.state == "terminated" and (at := container.finished_at) is not None:
+        ends.append(Restart(at, name, image, container.reason, container.exit_code, None, message))
+    return ends
 
 
 def _since(container: Container, known: int, since: float, at: float) -> list[Restart]:

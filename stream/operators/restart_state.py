@@ -45,14 +45,14 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
     burst_since: float | None = None
     critical: bool = False
     floor: float = 0.0  # what was before this belongs to a burst that is over
-    last: Restart | None = None
+    last: Restart | None = None  # newest restart or OOM kill
     last_pod: str = ""  # uid
     ooms: list[float] = []
     episodes: dict[str, Episode] = {}
     told_at: float = 0.0  # newest evidence
     untold: int = 0  # restarts since
     untold_clean: int = 0
-    untold_kills: int = 0
+    untold_kills: list[tuple[str, Restart]] = []  # with the pod's uid
     delta: int = 0  # restarts since the newest point
     idle_since: float | None = None  # without a pod
     due: float | None = None
@@ -111,10 +111,19 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
                     self.habit = max(self.habit, pod.early)
                 pod.early, pod.startup = 0, []
 
-    def killed(self, kills: int, now: float) -> None:
-        """Note OOM kills."""
-        self.ooms = [*self.ooms, *[now] * kills][-_OOMS:]
-        self.untold_kills += kills
+    def killed(self, uid: str, kills: Sequence[Restart], now: float) -> None:
+        """Note OOM kills of one pod's containers."""
+        self.ooms = [*self.ooms, *[now] * len(kills)][-_OOMS:]
+        self.untold_kills += [(uid, kill) for kill in kills]
+        self.last, self.last_pod = kills[-1], uid
+
+    def tell_kills(self) -> list[tuple[int, tuple[str, Restart]]]:
+        """Return the untold OOM kills, the newest of each container of each pod and how many."""
+        ends: dict[tuple[str, str], list[Restart]] = {}
+        for uid, kill in self.untold_kills:
+            ends.setdefault((uid, kill.container), []).append(kill)
+        self.untold_kills = []
+        return [(len(kills), (uid, kills[-1])) for (uid, _), kills in ends.items()]
 
     def recent_ooms(self, at: float, window: float) -> int:
         """Return the OOM kills within `window` seconds before `at`."""
@@ -159,9 +168,12 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
             return ()
         return (Part("log_tail", self.tail, f"last words: {lines[-1][:_LAST_LINE]}"),)
 
-    def labels(self, affected: Sequence[str] = ()) -> dict[str, str]:
-        """Return the small facts of the newest restart, and the nodes of `affected` pods."""
-        last, pod = self.last, self.pods.get(self.last_pod)
+    def labels(
+        self, affected: Sequence[str] = (), end: tuple[str, Restart] | None = None
+    ) -> dict[str, str]:
+        """Return the small facts of `end` or the newest restart, and the nodes of `affected`."""
+        uid, last = end or (self.last_pod, self.last)
+        pod = self.pods.get(uid)
         nodes = sorted({self.pods[uid].node for uid in affected} - {""})
         if not nodes and pod is not None:
             nodes = [pod.node]

@@ -34,7 +34,7 @@ from stream.operators.conclude import conclude, span
 from stream.operators.episode import Episode
 from stream.operators.namespaces import NAMESPACE, Namespaces
 from stream.operators.nodes import newer
-from stream.operators.pods import Pod, first_sight, observe
+from stream.operators.pods import Pod, Restart, first_sight, observe
 from stream.operators.restart_rules import RestartSettings, standing, timers, words
 from stream.operators.restart_state import IN_ALERT, Workload
 from stream.operators.shelf import Shelf
@@ -132,9 +132,9 @@ class Restarts:
             counted = workload.counted(self._now, settings.count_window)
             self._happened(workload, "restart-count", counted)
         if kills:
-            workload.killed(kills, self._now)
-            kills = workload.recent_ooms(self._now, settings.oom_window)
-            self._happened(workload, "oom-kill", kills)
+            workload.killed(record.uid, kills, self._now)
+            recent = workload.recent_ooms(self._now, settings.oom_window)
+            self._happened(workload, "oom-kill", recent)
         if record.reason == "Evicted" and not pod.evicted:
             pod.evicted = True
             workload.episodes["pod-evicted"] = Episode(self._now)  # told at the next grid time
@@ -340,8 +340,8 @@ class Restarts:
                 workload.untold = workload.untold_clean = 0
             if workload.untold_kills:
                 workload.told_at = at
-                out.append(self._evidence(workload, "oom-kill", workload.untold_kills))
-                workload.untold_kills = 0
+                for count, end in workload.tell_kills():
+                    out.append(self._evidence(workload, "oom-kill", count, end=end))
             if workload.episodes.pop("pod-evicted", None) is not None:
                 workload.told_at = at
                 count = sum(pod.evicted and pod.at > told for pod in workload.pods.values())
@@ -357,15 +357,25 @@ class Restarts:
             out.append(Point("restarts", tags, fields, self._now))
             workload.delta = 0
 
-    def _evidence(self, workload: Workload, rule: str, count: int, *, clean: int = 0) -> Finding:
+    def _evidence(
+        self,
+        workload: Workload,
+        rule: str,
+        count: int,
+        *,
+        clean: int = 0,
+        end: tuple[str, Restart] | None = None,
+    ) -> Finding:
         noun = {"restart": "restarted", "oom-kill": "was OOM-killed", "pod-evicted": "was evicted"}
         often = "once" if count == 1 else f"{count} times"
         because: tuple[Part, ...] = (Part("count", float(count), often),)
         if clean:
             because += (Part("clean", float(clean), f"{clean} of them with exit code 0"),)
-        if workload.last is not None and rule != "pod-evicted":
-            because += burst.last_exit(workload.last) + workload.last_words()
-        labels = workload.labels() if rule != "pod-evicted" else {"reason": "Evicted"}
+        uid, last = end or (workload.last_pod, workload.last)
+        if last is not None and rule != "pod-evicted":
+            words = workload.last_words() if uid == workload.last_pod else ()
+            because += burst.last_exit(last) + words
+        labels = workload.labels(end=end) if rule != "pod-evicted" else {"reason": "Evicted"}
         return conclude(
             rule,
             "evidence",

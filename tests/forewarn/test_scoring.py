@@ -102,3 +102,29 @@ def test_an_oom_kill_proves_that_a_container_met_its_limit() -> None:
     assert met.resource == "container-memory"
     assert met.labels == {("pod", "cart-1"), ("container", "main")}
     assert met.at == 4.0
+
+
+def test_a_life_that_ends_otherwise_leaves_its_forecasts_to_nobody() -> None:
+    node = ObjectRef("Node", "", "n1")
+    rebooted = Met("c", node, "disk", frozenset(), 4 * HOUR, by_limit=False)
+    history = [forecast(0, 50, 1, 2, 3), forecast(3, 60, 1, 2, 3), forecast(12, 100, 0, 0, 0)]
+    scores = score_forecasts(history, [rebooted])
+    assert (scores.resolved, scores.open) == (1, 1)  # the first one's band had passed before
+    assert scores.came_true == 0
+
+
+def test_a_restart_that_no_limit_caused_ends_a_life() -> None:
+    restart = Finding(
+        id="1",
+        rule="restart",
+        state="evidence",
+        at=5.0,
+        cluster="c",
+        object=ObjectRef("Deployment", "shop", "cart"),
+        severity=Severity.INFO,
+        summary="",
+        since=4.0,
+        labels={"pod": "cart-1", "container": "main", "reason": "Unknown", "node": "n1"},
+    )
+    (met,) = met_by([restart])
+    assert (met.by_limit, met.at) == (False, 4.0)

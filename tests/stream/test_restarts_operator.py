@@ -68,17 +68,19 @@ class Cluster:
         container: str = "app",
         deleted: bool = False,
         status: str = "",
+        ended: float | None = None,
     ) -> None:
         self.counts[name] = self.counts.get(name, 0) if restarts is None else restarts
         self.born.setdefault(name, START - 10 * DAY if born is None else born)
         self.version += 1
         count = self.counts[name]
-        ended = self.now if count else None
+        ended = (self.now if ended is None else ended) if count else None
         facts = Container(
             container, "shop/app:1", count, ready, state, reason,
             last_reason=last[0] if count else "",
             last_exit_code=last[1] if count else None,
             last_finished_at=ended,
+            finished_at=self.now if state == "terminated" else None,
         )  # fmt: skip
         self.offer(
             [
@@ -243,6 +245,36 @@ def test_two_oom_kills_in_a_day_fire_by_themselves() -> None:
     (kill,) = cluster.rule("oom-kill")
     assert kill.labels["reason"] == "OOMKilled"
     assert len(cluster.rule("oom-kill", "evidence")) == 2
+
+
+def test_an_oom_kill_names_its_pod_before_the_restart_is_counted() -> None:
+    cluster = Cluster(oom_threshold=None)
+    for name in ("checkout-1", "checkout-2"):
+        cluster.pod(name)
+    cluster.wait(DAY, every=600.0)
+    cluster.restart("checkout-1", last=("OOMKilled", 137))
+    cluster.wait(3600.0)
+    cluster.pod("checkout-2", state="terminated", reason="OOMKilled")
+    killed = cluster.now
+    cluster.wait(30.0)
+    cluster.restart("checkout-2", last=("OOMKilled", 137), ended=killed)
+    cluster.wait(120.0)
+    told = [f.labels["pod"] for f in cluster.rule("oom-kill", "evidence")]
+    assert told == ["checkout-1", "checkout-2"]
+
+
+def test_two_pods_killed_in_one_minute_are_both_named() -> None:
+    cluster = Cluster(oom_threshold=None)
+    for name in ("checkout-1", "checkout-2"):
+        cluster.pod(name)
+    cluster.wait(DAY, every=600.0)
+    for name in ("checkout-1", "checkout-2"):
+        cluster.restart(name, last=("OOMKilled", 137))
+    cluster.wait(120.0)
+    assert {f.labels["pod"] for f in cluster.rule("oom-kill", "evidence")} == {
+        "checkout-1",
+        "checkout-2",
+    }
 
 
 def test_a_workload_that_always_restarted_daily_stays_silent() -> None:
