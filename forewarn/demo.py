@@ -34,7 +34,8 @@ from stream.clock import Clock
 from stream.embedded import EmbeddedBus
 from stream.errors import Rejected
 
-TAPE: Final = Path(__file__).resolve().parent.parent / "examples" / "tapes" / "demo.tape.zst"
+# Beside this file, so that a wheel carries it: a link to the one among the examples.
+TAPE: Final = Path(__file__).resolve().with_name("demo.tape.zst")
 HOST: Final = "127.0.0.1"
 _OWN_EVERY: Final = 600.0  # seconds of event time between two sets of our own figures
 
