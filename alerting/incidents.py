@@ -33,6 +33,7 @@ from stream.records import Finding
 
 _HOUR: Final = 3600.0
 _KEEP_RESOLVED: Final = _HOUR  # a digest may still name it; the topic keeps it for a year
+FEEDBACK: Final = "event-feedback"  # what people think of a finding about Events
 _STALE: Final = 7 * 24 * _HOUR  # an alert that nobody speaks of any more is over
 
 # What comes true when this happens to the same object.
@@ -93,6 +94,8 @@ class Incidents:
             if finding.state != "resolved":
                 causes.keep(memory.evidence, finding)
                 near = self._index.about([causes.place(finding.object)])
+                if finding.rule == FEEDBACK:
+                    self._note_feedback(near, finding)
                 for story in [*near, *self._index.inside(finding.object)]:
                     self._outbox.touch(story, finding.at)
         elif finding.state == "firing":
@@ -134,6 +137,12 @@ class Incidents:
             elif track.predicted is not None:
                 self._came_true(track, finding.at)
         self._plan(name, track, finding.at)
+
+    def _note_feedback(self, stories: Sequence[Story], finding: Finding) -> None:
+        for story in stories:
+            story.incident = group.with_entry(
+                story.incident, "feedback", finding.at, finding.summary
+            )
 
     def _realise(self, finding: Finding) -> None:
         for word in (finding.rule, finding.labels.get("reason", "")):

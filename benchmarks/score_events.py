@@ -92,7 +92,7 @@ def main() -> None:
         if options.groups:
             for group in sorted(operator.ended, key=lambda g: -g.score):
                 if group.opened_at >= BURN_IN:
-                    e = group.evidence
+                    e = group.evidence(0.0)
                     parts = " ".join(f"{n}={v:.1f}" for n, v in e._asdict().items())
                     kind = truth(world, group, group.opened_at + 60) or "-"
                     print(f"{group.score:5.1f} {kind:12} {next(iter(group.reasons)):22} {parts}")

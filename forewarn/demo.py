@@ -9,6 +9,7 @@ was spared. Nothing leaves the process. Left to others: playing (`forewarn.play`
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +19,11 @@ from rich.text import Text
 
 from alerting.alert import Incident, State
 from alerting.escape import clean
+from forewarn import feedback
 from forewarn.config import Config
 from forewarn.console.feed import Feed, Pulse
 from forewarn.console.server import create_app
+from forewarn.feedback import Verdict
 from forewarn.figures import Outputs
 from forewarn.history import beside
 from forewarn.pipeline import Pipeline
@@ -65,9 +68,15 @@ async def demo(
     stop = stopping()
     outputs, registry = Outputs(), CollectorRegistry()
     ProcessCollector(registry=registry)
-    page = serving(create_app(feed, clock, registry=registry), HOST, port)
     told = Run()
-    async with EmbeddedBus.open(None) as bus, page as address:
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(EmbeddedBus.open(None))
+
+        async def tell(incident: Incident, verdict: Verdict) -> None:
+            await feedback.tell(bus, config.partitions, incident, verdict)
+
+        page = create_app(feed, clock, registry=registry, tell=tell)
+        address = await stack.enter_async_context(serving(page, HOST, port))
         console.print(Text.assemble("page  ", (address, "bold"), "   (Ctrl-C ends)"))
         apply = both(feed.apply, outputs.apply, incidents(console))
 

@@ -16,11 +16,14 @@ from typing import Final
 
 from rich.console import Console
 
+from alerting.alert import Incident
+from forewarn import feedback
 from forewarn.buses import open_bus
 from forewarn.config import Config
 from forewarn.console.feed import Feed, Pulse
 from forewarn.console.server import create_app
 from forewarn.demo import both, incidents
+from forewarn.feedback import Verdict
 from forewarn.figures import Outputs
 from forewarn.follow import Follower
 from forewarn.history import beside, check
@@ -33,6 +36,7 @@ from ingest.live import LiveChunk
 from ingest.recorder import Recorder
 from ingest.recording import TapeWriter
 from stream.clock import Clock
+from stream.errors import Unavailable
 from stream.sinks.drain import Drain
 
 _PULSE: Final = 1.0  # seconds between two looks of the page at how the run goes
@@ -70,16 +74,26 @@ async def run(
     apply = both(*takers, incidents(console)) if console.is_terminal else both(*takers)
 
     history: Drain | None = None
+    opened: Pipeline | None = None
 
     @asynccontextmanager
     async def stage() -> AsyncIterator[Pipeline]:
-        nonlocal history
+        nonlocal history, opened
         async with (
             open_bus(config) as bus,
             Pipeline.open(bus, config, clock, send=send, apply=apply) as pipeline,
             beside(pipeline, clock, registry, outputs) as history,
         ):
-            yield pipeline
+            opened = pipeline
+            try:
+                yield pipeline
+            finally:
+                opened = None
+
+    async def tell(incident: Incident, verdict: Verdict) -> None:
+        if opened is None:
+            raise Unavailable("the bus is not open")
+        await feedback.tell(opened.bus, config.partitions, incident, verdict)
 
     def checks() -> list[Check]:
         found = list(follower.checks())
@@ -88,7 +102,7 @@ async def run(
     def wrong() -> dict[str, str]:
         return {each.name: "" if each.passed else each.text for each in follower.checks()}
 
-    page = create_app(feed, clock, registry=registry, ready=wrong)
+    page = create_app(feed, clock, registry=registry, ready=wrong, tell=tell)
     async with AsyncExitStack() as stack:
         if writer is not None:
             stack.enter_context(writer)

@@ -130,6 +130,15 @@ class EventRecord(Input, frozen=True, gc=False):
     deleted: bool = False
 
 
+class Feedback(Input, frozen=True, gc=False):
+    """What a person thinks of a finding about Events; travels among them, in their order."""
+
+    object: ObjectRef  # of the finding
+    reason: str  # of the finding: with the object, the key that is judged
+    verdict: Literal["useful", "noise"]
+    lasts: float  # seconds of event time, from when it is read
+
+
 class Filesystem(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Bytes and inodes of one file system; None where the source does not say."""
 
@@ -254,10 +263,19 @@ class Gap(Input, frozen=True, gc=False):
 
 
 PodInput = PodRecord | Tick
-EventInput = EventRecord | Tick
+EventInput = EventRecord | Feedback | Tick
 NodeInput = NodeMetricsRecord | NodeRecord | Tick
 DeploymentInput = DeploymentChange | Gap | Tick
-AnyInput = PodRecord | EventRecord | NodeMetricsRecord | NodeRecord | DeploymentChange | Gap | Tick
+AnyInput = (
+    PodRecord
+    | EventRecord
+    | Feedback
+    | NodeMetricsRecord
+    | NodeRecord
+    | DeploymentChange
+    | Gap
+    | Tick
+)
 
 
 # ---- outputs ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from forewarn.commands.check_config import check_config
 from forewarn.commands.demo import demo
 from forewarn.commands.dlq import dlq
 from forewarn.commands.doctor import doctor
+from forewarn.commands.feedback import feedback
 from forewarn.commands.influxdb import influxdb
 from forewarn.commands.ingest import ingest
 from forewarn.commands.record import record
@@ -44,6 +45,7 @@ COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
         "influxdb": influxdb,
         "topics": topics,
         "dlq": dlq,
+        "feedback": feedback,
         "schema": schema,
         "version": version,
     }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from alerting.alert import Cause, Incident, Notification, State
 from forewarn.console import words
 from forewarn.console.known import Known, affected, worst
+from forewarn.feedback import judged
 from stream.records import Severity
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def detail(feed: Feed, known: Known) -> dict[str, Any]:
             }
             for part in incident.timeline
         ],
+        "called": known.called,
+        "judges": ", ".join(f"{reason} of {ref}" for ref, reason in judged(incident)),
         "objects": [str(ref) for ref in affected(incident)],
         "notifications": [_notification(one) for one in known.notifications],
         "suppressed": [

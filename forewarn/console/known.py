@@ -20,6 +20,7 @@ class Known(msgspec.Struct):
 
     incident: Incident
     notifications: list[Notification] = []
+    called: str = ""  # what its reader has just called it, until its timeline says so
 
 
 def worst(known: Iterable[Known]) -> list[Known]:

@@ -80,6 +80,7 @@ class Group(msgspec.Struct, gc=False, array_like=True):
     due: float | None = None
     told_subjects: int = 0  # when it was said last
     grown: bool = False  # tenfold since it was first said
+    held: bool = False  # people's verdict alone has kept it from being said
 
     def take(self, line: Line, at: float) -> None:
         """Add what one key has said."""
@@ -138,9 +139,8 @@ class Group(msgspec.Struct, gc=False, array_like=True):
             return True
         return False
 
-    @property
-    def evidence(self) -> Evidence:
-        """What the group is weighed by."""
+    def evidence(self, feedback: float) -> Evidence:
+        """Return what the group is weighed by, with what people think of the like, -1 to 1."""
         return Evidence(
             own=self.own,
             namespace=self.namespace,
@@ -152,6 +152,7 @@ class Group(msgspec.Struct, gc=False, array_like=True):
             minutes=float(self.minutes),
             uncleared=len(self.failing) / self.failed if self.failed else 1.0,
             subjects=float(len(self.subjects)),
+            feedback=feedback,
         )
 
     def takes(self, line: Line, at: float, hold: float, *, broad: bool) -> bool:

@@ -47,6 +47,9 @@ _TEXTS: Final[dict[str, Callable[[float], str]]] = {
     "gravity": lambda value: f"gravity of the reason {value:.1f} of 1",
     "minutes": lambda value: f"lines in {value:.0f} minutes",
     "subjects": lambda value: f"{value:.0f} workloads or nodes",
+    "feedback": lambda value: (
+        f"people called {abs(value):.0%} of it {'useful' if value > 0 else 'noise'}"
+    ),
 }
 
 
@@ -67,7 +70,7 @@ def say(
     because = tuple(
         Part(term.name, round(term.value, 2), _TEXTS[term.name](term.value))
         for term in terms
-        if term.points > _LEAST
+        if term.points > _LEAST or term.name == "feedback"
     )
     return conclude(
         "event-anomaly",

@@ -18,8 +18,6 @@ Left to others: restarts (pod records say it better), joining with releases (`al
 from __future__ import annotations
 
 import math
-import re
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -29,18 +27,20 @@ import numpy as np
 
 from models.base import Rows
 from models.events import EventBank
-from models.evidence import Evidence, score
-from models.reasons import PROGRESS, family_of
+from models.evidence import Evidence, Term, score
+from models.reasons import family_of
 from stream.checkpoint import PagedBank, PagedValue
 from stream.columns import Columns
 from stream.operators.agenda import Agenda
 from stream.operators.base import Output
 from stream.operators.bounds import Score, Seconds
+from stream.operators.event_feedback import Verdicts, say_held, subject_of
 from stream.operators.event_groups import SETTLE, Group, Line
+from stream.operators.event_keys import Classes, places
 from stream.operators.event_witness import Nobody, Witness
 from stream.operators.event_words import ENTRIES, say, say_account
 from stream.operators.shelf import Shelf
-from stream.records import EventInput, EventRecord
+from stream.records import EventInput, EventRecord, Feedback
 from stream.topics import EVENTS
 
 _MINUTE = 60.0
@@ -67,10 +67,6 @@ class EventSettings:
     """Seconds after which a silent key is forgotten."""
 
 
-# What a Normal event must contain to be looked at; Warnings always are.
-_NEGATIVE: Final = re.compile(
-    r"Not|Fail|BackOff|Evict|OOM|Pressure|Unhealthy|Restart|Preempt|Error|Reject|Denied|Exceeded"
-)
 GRID: Final = 30.0  # seconds between two times at which keys are judged
 _JUMP: Final = 60.0  # events that one line stands for at most
 _LIVES: Final = 2 * _HOUR  # seconds that an Event's count is remembered; its own life is one hour
@@ -107,10 +103,11 @@ class Events:
         self._bank = EventBank()
         self._flows = PagedBank("flows", self._bank)
         self._agenda = Agenda(GRID)
-        self._progress_or_none = _Classes()
+        self._progress_or_none = Classes()
         self._now = -math.inf
         self._next = 0  # number of the next group
         self._began: dict[str, float] = {}
+        self._verdicts = Verdicts()
         self._account: dict[str, dict[str, int]] = {}  # cluster → what happened to its lines
         self._due: dict[str, float] = {}  # of "pending" and "account"
         self._time = PagedValue("time", _Time, self._get_time, self._set_time)
@@ -122,6 +119,8 @@ class Events:
         for record in records:
             if record.at > self._now:
                 self._advance(record.at, out)
+            if type(record) is Feedback:
+                out.append(self._verdicts.take(record, self._now))
             if type(record) is not EventRecord:
                 continue
             account = self._account.get(record.cluster)
@@ -182,7 +181,7 @@ class Events:
         pulling = record.reason == "BackOff" and "pulling" in record.message
         reason = "ImagePullBackOff" if pulling else record.reason
         ref = record.object if record.object.kind == "Node" else record.workload
-        subject = f"{record.cluster}/{ref.kind}/{ref.namespace}/{ref.name}"
+        subject = subject_of(record.cluster, ref)
         key = f"{subject}|{reason}"
         line = self._lines.get(key)
         if line is None:
@@ -214,7 +213,7 @@ class Events:
     def _clear(self, record: EventRecord, families: frozenset[str]) -> None:
         """Note progress of an object that a group may call failing."""
         ref = record.object if record.object.kind == "Node" else record.workload
-        subject = f"{record.cluster}/{ref.kind}/{ref.namespace}/{ref.name}"
+        subject = subject_of(record.cluster, ref)
         name = str(record.object)
         for number in self._of_subject.get(subject, ()):
             key = f"{_GROUP}{number:012d}"
@@ -273,10 +272,10 @@ class Events:
 
         The places are namespace, cluster, node and message; a line that names none gets 0.
         """
-        places = [_places(line) for line in lines]
+        named = [places(line) for line in lines]
         counts: dict[str, float] = {}
         example: list[Line] = []
-        for names, line, new in zip(places, lines, fresh, strict=True):
+        for names, line, new in zip(named, lines, fresh, strict=True):
             for name in names:
                 if name and name not in counts:
                     counts[name] = 0.0
@@ -286,7 +285,7 @@ class Events:
         rows = self._rows(list(counts), example, at)
         self._learn(rows, list(counts.values()), [1.0] * len(counts), at)
         rare = dict(zip(counts, self._bank.return_many(rows).tolist(), strict=True))
-        return [tuple(rare.get(name, 0.0) for name in names) for names in places]
+        return [tuple(rare.get(name, 0.0) for name in names) for names in named]
 
     def _is_told(self, subject: str) -> bool:
         for number in self._of_subject.get(subject, ()):
@@ -356,11 +355,11 @@ class Events:
             self._witness.ended(group, at)
             self._close(key, group)
             return
-        evidence = group.evidence
+        evidence = group.evidence(self._verdicts.of(group, at))
         group.score, terms = score(evidence)
         group.looks += 1
-        enough = settings.threshold is not None and group.score >= settings.threshold
-        high = enough and evidence.lasting
+        least = settings.threshold if settings.threshold is not None else math.inf
+        high = group.score >= least and evidence.lasting
         if high and not group.firing and not group.folded:
             into = self._told_like(group)
             if into is not None:
@@ -373,12 +372,24 @@ class Events:
                 finding = say(group, "firing", self._now, terms, settings.critical)
                 out.append(finding)
                 self._witness.said(group, finding, at)
+        elif self._is_held(group, evidence, terms, least):
+            group.held = True
+            out.append(say_held(group, self._now))
         elif group.escalates():
             out.append(say(group, "firing", self._now, terms, settings.critical))
         group.due = self._agenda.put(
             key, min(group.next_look(at), group.last_at + settings.hold), now=at
         )
         self._groups.put(key, group)
+
+    def _is_held(
+        self, group: Group, evidence: Evidence, terms: Sequence[Term], least: float
+    ) -> bool:
+        """Say whether nothing but people's verdict keeps a group silent, which is new."""
+        if group.held or group.firing or group.folded or not evidence.lasting:
+            return False
+        taken = sum(term.points for term in terms if term.name == "feedback")
+        return group.score < least <= group.score - taken
 
     def _told_like(self, group: Group) -> int | None:
         """Return the number of a group that was said lately and is the same trouble."""
@@ -415,6 +426,7 @@ class Events:
         for key, seen in list(self._seen):
             if at - seen.at > _LIVES:
                 self._seen.drop(key)
+        self._verdicts.forget(at)
         gone = self._keys.evict(at - self._settings.idle)
         if gone.size:
             self._bank.forget(gone)
@@ -427,6 +439,7 @@ class Events:
             **self._time.snapshot(),
             **self._seen.snapshot(),
             **self._lines.snapshot(),
+            **self._verdicts.snapshot(),
             **self._groups.snapshot(),
             **self._keys.snapshot(),
             **self._flows.snapshot(),
@@ -443,7 +456,9 @@ class Events:
         self._agenda.clear()
         self._of_subject.clear()
         self._time.restore(pages)
-        for part in (self._seen, self._lines, self._groups, self._keys, self._flows):
+        for part in (
+            self._seen, self._lines, self._groups, self._keys, self._flows, self._verdicts
+        ):  # fmt: skip
             part.restore(pages)
         for key, group in self._groups:
             for subject in group.subjects:
@@ -468,29 +483,6 @@ class _Time(msgspec.Struct, array_like=True):
     began: dict[str, float]
     account: dict[str, dict[str, int]]
     due: dict[str, float]
-
-
-class _Classes(dict[str, "frozenset[str] | None"]):
-    """Reason of a Normal event → the families that it clears; None: it is looked at."""
-
-    def __missing__(self, reason: str) -> frozenset[str] | None:
-        negative = _NEGATIVE.search(reason) is not None and reason not in PROGRESS
-        found = None if negative else PROGRESS.get(reason, frozenset())
-        if len(self) < 4096:  # reasons are few; custom operators may invent many
-            self[reason] = found
-        return found
-
-
-def _places(line: Line) -> tuple[str, str, str, str]:
-    """Return the wider keys of a line; "" where it names no such place."""
-    kind = f"{line.cluster}|{line.reason}"
-    template = zlib.crc32(line.template.encode())
-    return (
-        f"n|{kind}|{line.namespace}" if line.namespace else "",
-        f"f|{kind}",
-        f"d|{line.cluster}|{line.node}" if line.node else "",
-        f"t|{kind}|{template:08x}",
-    )
 
 
 def _ceil(at: float, every: float) -> float:

@@ -17,6 +17,7 @@ from stream.records import (
     ContainerUsage,
     DeploymentChange,
     EventRecord,
+    Feedback,
     Filesystem,
     Gap,
     Input,
@@ -117,7 +118,7 @@ def pods(seed: int, count: int = 400) -> list[Input]:
 
 
 def events(seed: int, count: int = 400) -> list[Input]:
-    """Usual chatter, rare reasons, a burst of image pulls that fail."""
+    """Usual chatter, rare reasons, a burst of image pulls that fail, and verdicts on it."""
     counts: dict[str, int] = {}
     reasons = {
         "Scheduled": ("Normal", ""),
@@ -129,8 +130,11 @@ def events(seed: int, count: int = 400) -> list[Input]:
         "SystemOOM": ("Warning", "NodeOOM"),
     }
 
-    def one(chance: random.Random, cluster: str, at: float) -> EventRecord:
+    def one(chance: random.Random, cluster: str, at: float) -> Input:
         i = chance.randrange(8)
+        if chance.random() < 0.05:
+            verdict = chance.choice(["useful", "noise"])
+            return Feedback(cluster, at, _ref(i), "ErrImagePull", verdict, 1_000.0)
         burst = START + 2_000.0 < at < START + 2_600.0
         reason = "ErrImagePull" if burst else chance.choice(list(reasons))
         type_, category = reasons[reason]

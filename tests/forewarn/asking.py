@@ -24,7 +24,15 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
-async def ask(app, target: str, *, method: str = "GET", host: str = "localhost:8080") -> Answer:
+async def ask(
+    app,
+    target: str,
+    *,
+    method: str = "GET",
+    host: str = "localhost:8080",
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+) -> Answer:
     """Return the answer to one request."""
     path, _, query = target.partition("?")
     scope = {
@@ -34,7 +42,10 @@ async def ask(app, target: str, *, method: str = "GET", host: str = "localhost:8
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "headers": [(b"host", host.encode())] if host else [],
+        "headers": [
+            *([(b"host", host.encode())] if host else []),
+            *((name.lower().encode(), value.encode()) for name, value in (headers or {}).items()),
+        ],
         "scheme": "http",
         "server": ("localhost", 8080),
         "client": ("127.0.0.1", 1),
@@ -49,15 +60,15 @@ async def ask(app, target: str, *, method: str = "GET", host: str = "localhost:8
         if asked:
             await asyncio.Event().wait()  # the browser stays; whoever waits for its end is ended
         asked = True
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message):
         sent.append(message)
 
     await app(scope, receive, send)
-    headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
-    body = b"".join(m.get("body", b"") for m in sent if m["type"] == "http.response.body")
-    return Answer(sent[0]["status"], headers, body)
+    told = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    answer = b"".join(m.get("body", b"") for m in sent if m["type"] == "http.response.body")
+    return Answer(sent[0]["status"], told, answer)
 
 
 class Elements(HTMLParser):

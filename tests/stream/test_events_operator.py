@@ -143,7 +143,7 @@ def test_what_progresses_is_taken_back_before_it_is_said() -> None:
     cluster.wait(45.0)
     cluster.event("Scheduled", "assigned", type="Normal", pod="p")
     (_, group), *_ = list(cluster.operator._groups)
-    assert group.evidence.uncleared == 0.0
+    assert group.evidence(0.0).uncleared == 0.0
     cluster.wait(3600.0)
     assert not cluster.rule("event-anomaly")
 

@@ -55,6 +55,20 @@ def test_a_rule_that_is_turned_off_explains_but_does_not_alert() -> None:
     assert incident.cause.kind == "oom"
 
 
+def test_what_people_think_of_events_stands_on_the_timeline_of_their_incident() -> None:
+    story = Story()
+    story.at(0).firing("event-anomaly", CHECKOUT)
+    story.at(2).firing("event-anomaly", CART)
+    story.at(5).evidence("event-feedback", CHECKOUT, "FailedMount was called noise")
+    story.at(10).quiet()
+    noted = {
+        incident.object: [part.text for part in incident.timeline if part.name == "feedback"]
+        for incident in story.incidents()
+    }
+    assert noted == {CHECKOUT: ["FailedMount was called noise"], CART: []}
+    assert len(story.between(0, 10).notified(about="checkout")) == 1, "nobody is told of it"
+
+
 def test_a_severity_of_the_configuration_goes_before_the_findings_own() -> None:
     story = Story(rules={"restart-burst": {"severity": "critical"}})
     story.at(0).firing("restart-burst", CHECKOUT, severity=Severity.INFO)
