@@ -37,6 +37,7 @@ class Weight(NamedTuple):
 EVIDENCE: Final[Mapping[str, Weight]] = {
     "release": Weight("release", 8.0, 1800.0, 7200.0),
     "config-change": Weight("config-change", 5.0, 1800.0, 7200.0),
+    "dependency-change": Weight("config-change", 5.0, 1800.0, 7200.0),
     "scale": Weight("scale", 1.5, 1800.0, 3600.0),
     "drain": Weight("drain", 5.0, 600.0, 1800.0),
     "node-not-ready": Weight("node", 8.0, 900.0, 1800.0),
@@ -136,7 +137,7 @@ def near(
     return [
         fact
         for fact in found
-        if fact.rule != "config-change"
+        if EVIDENCE[fact.rule].kind != "config-change"
         or not any(
             fact.object == release.object and abs(fact.at - release.at) <= _SAME
             for release in releases

@@ -28,6 +28,9 @@ Kind: TypeAlias = Literal[
     "statefulsets",
     "daemonsets",
     "replicasets",
+    "horizontalpodautoscalers",
+    "persistentvolumeclaims",
+    "configmaps",
     "summary",
     "metrics",
     "logs",
@@ -51,9 +54,9 @@ class Fact(msgspec.Struct, gc=False, omit_defaults=True):
     at
         When it was heard, Unix seconds.
     resource
-        Plural name of the resource; "summary" is a kubelet's document, "metrics" an item of
-        metrics.k8s.io, "logs" the end of one container's log, "audit" who
-        wrote a workload.
+        Plural name of the resource (of a ConfigMap a hash stands for its data); "summary" is a
+        kubelet's document, "metrics" an item of metrics.k8s.io, "logs" the end of one container's
+        log, "audit" who wrote a workload.
     node
         Where a sample was taken; "" for watched objects.
     """

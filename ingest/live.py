@@ -23,6 +23,7 @@ import msgspec
 from ingest.answers import Unanswered, within
 from ingest.buffer import Buffer
 from ingest.cluster import Cluster
+from ingest.digests import Digests
 from ingest.facts import Fact
 from ingest.health import Health, Status
 from ingest.intake import Intake
@@ -31,7 +32,7 @@ from ingest.kubelet import Sampler
 from ingest.logs import LogReader
 from ingest.recorder import Recorder
 from ingest.reflect import Reflector
-from ingest.resources import NAMESPACES, RESOURCES, Resource
+from ingest.resources import NAMESPACES, Resource, watched
 from ingest.scope import Scope
 from ingest.settings import IngestSettings
 from stream.bus import Outgoing, Position
@@ -131,9 +132,12 @@ class Live:
         settings, scope = self._settings, Scope(self._settings.scope)
         sampler = Sampler(cluster, self._clock, self.buffer.offer, settings.kubelet)
         logs = LogReader(cluster, self._clock, self.buffer.offer, settings.logs)
+        digest = Digests()
         reflectors: list[Reflector] = []
 
         async def put(fact: Fact) -> None:
+            if fact.resource == "configmaps" and fact.type != "ERROR":
+                fact.object = digest(fact.object)
             if fact.resource == "nodes":
                 sampler.note(fact)
             await self.buffer.put(fact)
@@ -160,13 +164,14 @@ class Live:
                 chance=chance,
             )
 
+        resources = watched(settings.also)
         made: list[Source] = []
         if scope.namespaces:  # with Roles alone there are no nodes, no namespaces and no kubelets
-            wanted = [each for each in RESOURCES if each.namespaced]
+            wanted = [each for each in resources if each.namespaced]
             reflectors += [reflector(each, name) for each in wanted for name in scope.namespaces]
             made += reflectors
         else:
-            reflectors += [reflector(each) for each in RESOURCES]
+            reflectors += [reflector(each) for each in resources]
             made += [reflector(NAMESPACES), *reflectors]
             if settings.kubelet.source != "off":
                 made.append(sampler)

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ingest.authors import Authors
+from ingest.dependencies import Dependencies
 from ingest.seen import Seen
 from ingest.workloads import Workloads
 
@@ -43,6 +44,7 @@ class Memory:
     def __init__(self, *, ignore: frozenset[str] = frozenset(), versions: int = VERSIONS) -> None:
         self.seen = Seen()
         self.workloads = Workloads(ignore=ignore)
+        self.dependencies = Dependencies(self.workloads)
         self.authors = Authors()
         self.newest = float("-inf")
         self.heard: dict[str, float] = {}

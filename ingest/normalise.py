@@ -24,6 +24,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from ingest.dependencies import DEPENDENCIES, Dependency
 from ingest.events import event_record, reference_of
 from ingest.facts import KINDS, Fact
 from ingest.memory import Memory, Stats
@@ -77,7 +78,7 @@ class Normaliser:
         self.stats: dict[str, Stats] = {kind: Stats() for kind in KINDS}
 
     def feed(self, fact: AnyFact) -> list[AnyInput]:
-        """Return the records that this fact gives: none, or one.
+        """Return the records that this fact gives: none or one; of a dependency one per workload.
 
         Some 6 µs for a pod of 5 KB that is read already, 3 µs for an Event.
 
@@ -97,17 +98,18 @@ class Normaliser:
             cluster.newest = fact.at
             cluster.seen.expire(fact.at)
         try:
-            record = self._record(cluster, fact, stats)
+            found = self._record(cluster, fact, stats)
         except Rejected:
             stats.rejected += 1
             raise
         cluster.heard[fact.resource] = fact.at
-        if record is None:
+        if found is None:
             return []
-        stats.records += 1
-        return [record]
+        records = found if isinstance(found, list) else [found]
+        stats.records += len(records)
+        return records
 
-    def _record(self, cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
+    def _record(self, cluster: Memory, fact: AnyFact, stats: Stats) -> _Found:
         if fact.type == "BOOKMARK":
             return None
         if fact.type == "ERROR":
@@ -209,6 +211,23 @@ def _workload(kind: str) -> _Reader:
     return read
 
 
+def _dependency(kind: str) -> _Reader:
+    def read(cluster: Memory, fact: AnyFact, stats: Stats) -> _Found:
+        item = _read(_read_dependency, fact)
+        version = _version(item.metadata, fact)
+        if cluster.knows(item.metadata.uid, version):
+            stats.duplicates += 1
+            return None
+        try:
+            found = cluster.dependencies.change(fact.cluster, fact.at, kind, fact.type, item)
+        except READ_ERRORS as error:  # its spec is read in there
+            raise Rejected(f"not an object of {fact.resource}: {error}") from error
+        cluster.remember(item.metadata.uid, version)
+        return found
+
+    return read
+
+
 def _written(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     said = _read(_read_written, fact)
     kind = AUDITED.get(said.resource)
@@ -289,7 +308,8 @@ def _gap(cluster: Memory, fact: AnyFact) -> Gap:
     return Gap(fact.cluster, fact.at, fact.resource, min(since, fact.at), reason)
 
 
-_Reader: TypeAlias = Callable[[Memory, AnyFact, Stats], AnyInput | None]
+_Found: TypeAlias = AnyInput | list[AnyInput] | None
+_Reader: TypeAlias = Callable[[Memory, AnyFact, Stats], _Found]
 _READERS: Final[dict[str, _Reader]] = {
     "pods": _pod,
     "events": _event,
@@ -298,6 +318,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "statefulsets": _workload("StatefulSet"),
     "daemonsets": _workload("DaemonSet"),
     "replicasets": _replicaset,
+    **{resource: _dependency(kind) for resource, kind in DEPENDENCIES.items()},
     "summary": _summary,
     "metrics": _metrics,
     "logs": _log,
@@ -308,6 +329,7 @@ _read_pod: Final = msgspec.json.Decoder(Pod).decode
 _read_event: Final = msgspec.json.Decoder(Event).decode
 _read_node: Final = msgspec.json.Decoder(Node).decode
 _read_workload: Final = msgspec.json.Decoder(Workload).decode
+_read_dependency: Final = msgspec.json.Decoder(Dependency).decode
 _read_replicaset: Final = msgspec.json.Decoder(ReplicaSet).decode
 _read_summary: Final = msgspec.json.Decoder(Summary).decode
 _read_metrics: Final = msgspec.json.Decoder(Metrics).decode

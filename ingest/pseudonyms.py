@@ -36,6 +36,8 @@ _NAMES: Final = frozenset(
         "serviceAccount",
         "serviceName",
         "claimName",
+        "volumeName",
+        "storageClassName",
         "reportingInstance",
         "schedulerName",
         "nodeRef",

@@ -21,6 +21,7 @@ from stream.bus import Outgoing
 from stream.codec import encode_input
 from stream.records import (
     AnyInput,
+    DependencyChange,
     DeploymentChange,
     EventRecord,
     Gap,
@@ -45,7 +46,9 @@ _Headers = tuple[tuple[str, bytes], ...]
 _Subject = Callable[[Any], ObjectRef]  # whom a record's key names
 
 
-def _workload(record: PodRecord | EventRecord | DeploymentChange) -> ObjectRef:
+def _workload(
+    record: PodRecord | EventRecord | DeploymentChange | DependencyChange,
+) -> ObjectRef:
     return record.workload
 
 
@@ -64,6 +67,7 @@ ROUTES: Final[dict[type[AnyInput], tuple[str, _Subject, _Headers]]] = {
     NodeMetricsRecord: (NODE_METRICS, _node, (("schema", b"nodemetrics.v1"),)),
     NodeRecord: (NODE_METRICS, _node, (("schema", b"node.v1"),)),
     DeploymentChange: (DEPLOYMENTS, _workload, (("schema", b"deploymentchange.v1"),)),
+    DependencyChange: (DEPLOYMENTS, _workload, (("schema", b"dependencychange.v1"),)),
     Gap: (DEPLOYMENTS, _source, (("schema", b"gap.v1"),)),
 }
 _TICK: Final[_Headers] = (("schema", b"tick.v1"),)

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
+from ingest.dependencies import Dependency
 from ingest.facts import YEAR_2100, Fact, Type, read_fact
 from ingest.objects import READ_ERRORS, Event, LogTail, Node, ReplicaSet, Written
 from ingest.pod_objects import Pod
@@ -84,6 +85,30 @@ class ReplicaSetFact(_Read, tag="replicasets"):
     resource: ClassVar[Literal["replicasets"]] = "replicasets"
 
 
+class AutoscalerFact(_Read, tag="horizontalpodautoscalers"):
+    """A fact of a HorizontalPodAutoscaler."""
+
+    object: Dependency
+    node: str = ""
+    resource: ClassVar[Literal["horizontalpodautoscalers"]] = "horizontalpodautoscalers"
+
+
+class ClaimFact(_Read, tag="persistentvolumeclaims"):
+    """A fact of a PersistentVolumeClaim."""
+
+    object: Dependency
+    node: str = ""
+    resource: ClassVar[Literal["persistentvolumeclaims"]] = "persistentvolumeclaims"
+
+
+class ConfigMapFact(_Read, tag="configmaps"):
+    """A fact of a ConfigMap, without its data."""
+
+    object: Dependency
+    node: str = ""
+    resource: ClassVar[Literal["configmaps"]] = "configmaps"
+
+
 class SummaryFact(_Read, tag="summary"):
     """A kubelet's summary."""
 
@@ -124,6 +149,9 @@ ReadFact: TypeAlias = (
     | StatefulSetFact
     | DaemonSetFact
     | ReplicaSetFact
+    | AutoscalerFact
+    | ClaimFact
+    | ConfigMapFact
     | SummaryFact
     | MetricsFact
     | LogFact

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ingest.resources import NAMESPACES, RESOURCES
+from ingest.resources import NAMESPACES, watched
 from ingest.settings import IngestSettings
 
 
@@ -41,7 +41,7 @@ def rights(settings: IngestSettings, *, leads: bool = True) -> list[Right]:
     found = [
         Right(verb, each.group, each.name, place, f"to see {each.name}")
         for place in places
-        for each in (NAMESPACES, *RESOURCES)
+        for each in (NAMESPACES, *watched(settings.also))
         if each.namespaced or not scope.namespaced
         for verb in ("list", "watch")
     ]

@@ -15,6 +15,7 @@ from ingest.kubelet import KubeletSettings
 from ingest.lease import LeaseSettings
 from ingest.logs import LogSettings
 from ingest.reflect import ReflectSettings
+from ingest.resources import Also
 from ingest.scope import ScopeSettings
 from ingest.workloads import WorkloadSettings
 
@@ -28,6 +29,9 @@ class IngestSettings:
     account lead to, under the name in `cluster`."""
     scope: ScopeSettings = field(default_factory=ScopeSettings)
     """Which namespaces and objects are looked at."""
+    also: tuple[Also, ...] = ()
+    """Kinds that are watched beside the rest, as changes that can be a cause; each needs a right of
+    its own (``deploy/kubernetes/rbac-also.yaml``). Of a ConfigMap only a hash is kept."""
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     """Where samples of nodes, volumes and containers come from."""
     workloads: WorkloadSettings = field(default_factory=WorkloadSettings)

@@ -6,16 +6,16 @@ kubectl's last-applied copy and the controllers' bookkeeping (`NOISE`) are left 
 
 Guaranteed: an operation's old value is what was there at the last fact of this uid; a change of
 status alone gives a record only where replicas or the rollout's outcome changed. Memory is the spec
-of each workload as bytes (some KB), until it is deleted. Left to others: duplicates
-(`ingest.normalise`), correlating a change with what follows it.
+of each workload as bytes (some KB) and its last record, until it is deleted. Left to others:
+duplicates (`ingest.normalise`), correlating a change with what follows it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from pydantic import Field
@@ -85,6 +85,13 @@ class Workload(Raw):
     status: RolloutStatus = msgspec.field(default_factory=RolloutStatus)
 
 
+class Autoscaler(NamedTuple):
+    """What scales a workload, by its name, and how far."""
+
+    name: str
+    most: int
+
+
 class _Known(msgspec.Struct, gc=False):
     """A workload at its last fact."""
 
@@ -92,6 +99,7 @@ class _Known(msgspec.Struct, gc=False):
     labels: dict[str, str]
     annotations: dict[str, str]
     shape: Shape
+    record: DeploymentChange | None = None  # that was made of it
 
 
 class Workloads:
@@ -109,6 +117,8 @@ class Workloads:
         self._ignore = ignore
         self._capacity = capacity
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._uids: dict[ObjectRef, str] = {}
+        self._autoscalers: dict[ObjectRef, Autoscaler] = {}
 
     def change(
         self, cluster: str, received: float, kind: str, word: str, workload: Workload
@@ -136,18 +146,61 @@ class Workloads:
         }
         now = _Known(bytes(workload.spec), metadata.labels or {}, kept, shape)
         before = self._known.pop(metadata.uid, None)
+        ref = ObjectRef(kind, metadata.namespace, metadata.name)
         if word != "DELETED":
             self._known[metadata.uid] = now
+            self._uids[ref] = metadata.uid
             if len(self._known) > self._capacity:
-                self._known.popitem(last=False)
+                self._forget(self._known.popitem(last=False))
+        elif before is not None:
+            self._forget((metadata.uid, before))
         operations = self._operations(before, now) if before is not None else ()
         if word != "DELETED" and before is not None:
             if not operations and before.shape == shape:
+                now.record = before.record
                 return None
             said: Change = "modified"
         else:
-            said = _first_word(word, received, seconds(metadata.creation_timestamp))
-        return _record(cluster, received, kind, said, operations, workload, spec, shape)
+            said = first_word(word, received, seconds(metadata.creation_timestamp))
+        record = _record(cluster, received, ref, said, operations, workload, spec, shape)
+        now.record = record = _scaled_by(record, self._autoscalers.get(ref))
+        return record
+
+    def autoscale(
+        self, ref: ObjectRef, scaler: Autoscaler | None, received: float
+    ) -> DeploymentChange | None:
+        """Note what scales a workload, None for nothing; return its record where that is news."""
+        if self._autoscalers.get(ref) == scaler:
+            return None
+        if scaler is None:
+            del self._autoscalers[ref]
+        else:
+            self._autoscalers[ref] = scaler
+        known = self._known.get(self._uids.get(ref, ""))
+        if known is None or known.record is None:
+            return None
+        again = msgspec.structs.replace(
+            known.record,
+            at=received,
+            type="modified",
+            operations=(),
+            replicas_max=known.shape.most,
+            autoscaler="",
+        )
+        known.record = again = _scaled_by(again, scaler)
+        return again
+
+    def specs(self, namespace: str) -> Iterator[tuple[ObjectRef, bytes]]:
+        """Yield the workloads of a namespace with their raw specs."""
+        for ref, uid in self._uids.items():
+            if ref.namespace == namespace:
+                yield ref, self._known[uid].spec
+
+    def _forget(self, gone: tuple[str, _Known]) -> None:
+        uid, known = gone
+        ref = known.record.workload if known.record is not None else None
+        if ref is not None and self._uids.get(ref) == uid:
+            del self._uids[ref]
 
     def _operations(self, before: _Known, now: _Known) -> tuple[Operation, ...]:
         old: dict[str, Any] = {}
@@ -160,7 +213,14 @@ class Workloads:
         return difference(old, new, self._ignore)
 
 
-def _first_word(word: str, received: float, created_at: float | None) -> Change:
+def _scaled_by(record: DeploymentChange, scaler: Autoscaler | None) -> DeploymentChange:
+    if scaler is None:
+        return record
+    return msgspec.structs.replace(record, replicas_max=scaler.most, autoscaler=scaler.name)
+
+
+def first_word(word: str, received: float, created_at: float | None) -> Change:
+    """Return what the first fact of an object says, by its type and the object's age."""
     if word == "DELETED":
         return "deleted"
     if word == "MODIFIED":
@@ -172,7 +232,7 @@ def _first_word(word: str, received: float, created_at: float | None) -> Change:
 def _record(
     cluster: str,
     received: float,
-    kind: str,
+    ref: ObjectRef,
     said: Change,
     operations: tuple[Operation, ...],
     workload: Workload,
@@ -187,7 +247,7 @@ def _record(
     return DeploymentChange(
         cluster=cluster,
         at=observed_at(received, proven),
-        workload=ObjectRef(kind, metadata.namespace, metadata.name),
+        workload=ref,
         uid=metadata.uid,
         resource_version=metadata.resource_version,
         type=said,

@@ -243,7 +243,7 @@ class DeploymentChange(Input, frozen=True, gc=False):
     replicas_actual: int | None = None  # status.replicas
     replicas_updated: int | None = None
     replicas_ready: int | None = None
-    replicas_max: int | None = None  # desired + surge
+    replicas_max: int | None = None  # its autoscaler's maximum; without one, desired + surge
     manager: str = ""  # who: the newest entry of managedFields outside of status
     manager_operation: str = ""  # "Apply" | "Update"
     managed_at: float | None = None
@@ -252,6 +252,22 @@ class DeploymentChange(Input, frozen=True, gc=False):
     rollout: str = ""  # "progressing" | "complete" | "stuck" | "paused" | ""
     images: tuple[str, ...] = ()
     subresource: str = ""  # through which `manager` wrote: "scale" is how autoscalers do
+    autoscaler: str = ""  # HorizontalPodAutoscaler that scales it, where those are watched
+
+
+class DependencyChange(Input, frozen=True, gc=False):
+    """Something that a workload's template names, or that scales it, was changed: one per workload.
+
+    Operations of a ConfigMap tell hashes of its data, never data.
+    """
+
+    workload: ObjectRef  # whom it concerns
+    object: ObjectRef  # HorizontalPodAutoscaler, PersistentVolumeClaim, ConfigMap
+    uid: str
+    resource_version: str
+    type: Literal["added", "modified", "deleted"]
+    operations: tuple[Operation, ...] = ()
+    manager: str = ""  # as in DeploymentChange
 
 
 class Gap(Input, frozen=True, gc=False):
@@ -265,17 +281,8 @@ class Gap(Input, frozen=True, gc=False):
 PodInput = PodRecord | Tick
 EventInput = EventRecord | Feedback | Tick
 NodeInput = NodeMetricsRecord | NodeRecord | Tick
-DeploymentInput = DeploymentChange | Gap | Tick
-AnyInput = (
-    PodRecord
-    | EventRecord
-    | Feedback
-    | NodeMetricsRecord
-    | NodeRecord
-    | DeploymentChange
-    | Gap
-    | Tick
-)
+DeploymentInput = DeploymentChange | DependencyChange | Gap | Tick
+AnyInput = PodInput | EventInput | NodeInput | DeploymentInput
 
 
 # ---- outputs ----------------------------------------------------------------------------------

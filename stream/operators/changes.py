@@ -1,9 +1,10 @@
 """Changes of workloads: releases, scalings, configuration, and rollouts that do not finish.
 
 Most incidents follow a change, so every change becomes evidence: what, from which value to which,
-by whom, in which revision, and whether it goes back to images that ran before (a rollback). One
-rule fires by itself: a rollout that Kubernetes calls stuck, or that makes no progress for ten
-minutes. Replica counts go to the time-series store whenever they change.
+by whom, in which revision, and whether it goes back to images that ran before (a rollback); so does
+a change of an autoscaler, a volume claim or a ConfigMap that the workload uses. One rule fires by
+itself: a rollout that Kubernetes calls stuck, or that makes no progress for ten minutes. Replica
+counts go to the time-series store whenever they change.
 
 Guarantees: a record known already, or older than what is known, changes nothing. Values of
 environment variables are never repeated, only their paths. A deleted workload is forgotten.
@@ -29,6 +30,7 @@ from stream.operators.episode import Episode
 from stream.operators.nodes import newer
 from stream.operators.timed import TimedShelf
 from stream.records import (
+    DependencyChange,
     DeploymentChange,
     DeploymentInput,
     Finding,
@@ -58,6 +60,7 @@ _RULE: Final = "rollout-stuck"
 _GRID: Final = 15.0  # seconds between two times at which timers are looked at
 _TEMPLATE: Final = "/spec/template"
 _REPLICAS: Final = "/spec/replicas"
+_HABIT: Final = 600.0  # seconds; what changes again within them is told once, for it always does
 _RESTARTED: Final = "/kubectl.kubernetes.io~1restartedAt"
 _PARTS: Final = 12  # operations that one finding spells out
 _LONGEST: Final = 160  # characters of one value
@@ -84,6 +87,8 @@ class _Workload(msgspec.Struct, gc=False, array_like=True):
     episodes: dict[str, Episode] = {}
     due: float | None = None
     signed: str = ""  # version of the newest change whose author is known
+    most: int | None = None
+    habits: dict[str, float] = {}  # dependency → when it changed last
 
 
 class Changes:
@@ -106,6 +111,8 @@ class Changes:
                 self._look(key, workload, at, out)
             if isinstance(record, DeploymentChange):
                 self._observe(record, out)
+            elif isinstance(record, DependencyChange):
+                self._depend(record, out)
             elif isinstance(record, Gap):
                 out.append(self._gap(record))
         return out
@@ -121,6 +128,10 @@ class Changes:
                     known.signed = record.resource_version
                     self._workloads.put(key, known)
                     out.append(self._author(record))
+                if record.replicas_max != known.most:  # its autoscaler has changed
+                    known.most = record.replicas_max
+                    self._workloads.put(key, known)
+                    out.extend(self._point(record))
                 return
         elif record.type == "deleted":  # one that was never known, or that has a successor
             if record.user:
@@ -163,6 +174,10 @@ class Changes:
         if scale:
             by = _scaled_by(record)
             text = f"{ref} scaled {_value(scale[0].old)} → {_value(scale[0].new)}{who}"
+            if by == "hpa" and record.autoscaler:
+                at_most = record.replicas_desired == record.replicas_max
+                limit = f", at its maximum of {record.replicas_max}" if at_most else ""
+                text = text.removesuffix(who) + f" by autoscaler {record.autoscaler}{limit}"
             out.append(self._evidence("scale", record, text, _spell(scale), by=by))
         rest = [op for op in record.operations if op not in template and op not in scale]
         if rest:
@@ -170,6 +185,33 @@ class Changes:
             text = f"{ref} configured: {what}{who}"
             out.append(self._evidence("config-change", record, text, _spell(rest)))
         return out
+
+    def _depend(self, record: DependencyChange, out: list[Output]) -> None:
+        ref, what = record.workload, f"{record.object.kind} {record.object.name}"
+        key = f"{record.cluster}/{ref.namespace}/{ref.kind}/{ref.name}"
+        workload = self._workloads.get(key)
+        if workload is not None:
+            before = workload.habits.get(what, -math.inf)
+            recent = {it: at for it, at in workload.habits.items() if at > record.at - _HABIT}
+            workload.habits = recent | {what: max(record.at, before)}
+            self._workloads.put(key, workload)
+            if record.at - before < _HABIT:
+                return
+        done = {"added": "created", "modified": "changed", "deleted": "deleted"}[record.type]
+        by = f" by {record.manager}" if record.manager else ""
+        out.append(
+            conclude(
+                "dependency-change",
+                "evidence",
+                record.cluster,
+                ref,
+                at=self._now,
+                since=record.at,
+                summary=f"{ref}: {what} {done}{by}",
+                because=_spell(record.operations),
+                labels={"manager": record.manager, "dependency": what},
+            )
+        )
 
     def _release(
         self, workload: _Workload, record: DeploymentChange, template: list[Operation]
@@ -198,7 +240,8 @@ class Changes:
 
     def _take_over(self, workload: _Workload, record: DeploymentChange, out: list[Output]) -> None:
         counts = (record.replicas_desired, record.replicas_actual, record.replicas_ready)
-        if counts != (workload.desired, workload.actual, workload.ready):
+        known = (workload.desired, workload.actual, workload.ready)
+        if counts != known or record.replicas_max != workload.most:
             out.extend(self._point(record))
         progress = (
             record.generation != workload.generation
@@ -219,6 +262,7 @@ class Changes:
         workload.generation, workload.rollout = record.generation, record.rollout
         workload.desired, workload.actual = record.replicas_desired, record.replicas_actual
         workload.updated, workload.ready = record.replicas_updated, record.replicas_ready
+        workload.most = record.replicas_max
         pending = workload.episodes.get(_RULE)
         stuck = record.rollout == "stuck"
         if progress and not stuck and pending is not None:

@@ -16,7 +16,16 @@ from stream.topics import FINDINGS, FORECASTS
 
 # Rules that say that somebody or something changed the cluster.
 CHANGES: Final = frozenset(
-    {"config-change", "drain", "node-added", "node-deleted", "node-reboot", "release", "scale"}
+    {
+        "config-change",
+        "dependency-change",
+        "drain",
+        "node-added",
+        "node-deleted",
+        "node-reboot",
+        "release",
+        "scale",
+    }
 )
 
 

@@ -172,7 +172,7 @@ SCHEMA: Final[Mapping[str, Measurement]] = MappingProxyType(
                 "actual": _count("pods", "status.replicas"),
                 "ready": _count("pods", "ready"),
                 "updated": _count("pods", "of the newest revision"),
-                "max": _count("pods", "desired and surge"),
+                "max": _count("pods", "its autoscaler's maximum, else desired and surge"),
             },
         ),
         "forecast": Measurement(

@@ -15,6 +15,7 @@ from stream.records import (
     Condition,
     Container,
     ContainerUsage,
+    DependencyChange,
     DeploymentChange,
     EventRecord,
     Feedback,
@@ -243,6 +244,18 @@ def deployments(seed: int, count: int = 300) -> list[Input]:
                 cluster=cluster, at=at, resource="deployments", since=at - 60.0, reason="expired"
             )
         i = chance.randrange(6)
+        if chance.random() < 0.1:
+            return DependencyChange(
+                cluster=cluster,
+                at=at,
+                workload=_ref(i),
+                object=ObjectRef("ConfigMap", "shop", f"config-{i % 2}"),
+                uid="uid-config",
+                resource_version=str(int(at * 10)),
+                type=chance.choice(["added", "modified", "modified", "deleted"]),
+                operations=(Operation("replace", "/data", '"aa"', '"bb"'),),
+                manager="helm",
+            )
         release = chance.random() < 0.3
         revisions[i] = revisions.get(i, 1) + release
         image = f"registry/app-{i}:{revisions[i]}"

@@ -5,8 +5,11 @@ The real API server's own audit log is the witness in `tests/ingest/test_real_ri
 
 import asyncio
 import random
+import re
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -18,6 +21,7 @@ from ingest.kubelet import KubeletSettings
 from ingest.lease import Lease, LeaseSettings
 from ingest.live import watching
 from ingest.logs import LogSettings
+from ingest.resources import OPTIONAL, Also
 from ingest.rights import rights
 from ingest.scope import ScopeSettings
 from ingest.settings import IngestSettings
@@ -27,18 +31,23 @@ from tests.ingest.watching import START, connect, eventually
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 Granted = set[tuple[str, str, str]]  # verb, group, resource
-EVERYTHING = IngestSettings(logs=LogSettings(tail=True), lease=LeaseSettings(elect=True))
-NAMESPACED = IngestSettings(scope=ScopeSettings(include=("shop",), namespaced=True))
+ALSO = get_args(Also)
+EVERYTHING = IngestSettings(logs=LogSettings(tail=True), lease=LeaseSettings(elect=True), also=ALSO)
+ROLES = ScopeSettings(include=("shop",), namespaced=True)
 
 
 def documents(name: str) -> list[dict[str, Any]]:
     return [each for each in yaml.safe_load_all((FOLDER / name).read_text()) if each]
 
 
-def granted(name: str) -> Granted:
+def granted(*names: str) -> Granted:
+    return rules(each for name in names for each in documents(name))
+
+
+def rules(documents: Iterable[dict[str, Any]]) -> Granted:
     return {
         (verb, group, resource)
-        for document in documents(name)
+        for document in documents
         for rule in document.get("rules", ())
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -51,13 +60,29 @@ def named(settings: IngestSettings) -> Granted:
 
 
 def test_the_files_grant_what_the_settings_need_and_no_more() -> None:
-    assert granted("rbac.yaml") | granted("rbac-logs.yaml") == named(EVERYTHING)
+    assert granted("rbac.yaml") == named(IngestSettings(lease=EVERYTHING.lease))
+    assert granted("rbac.yaml", "rbac-logs.yaml", "rbac-also.yaml") == named(EVERYTHING)
     assert granted("rbac-logs.yaml") == {("get", "", "pods/log")}
-    assert granted("rbac-namespaced.yaml") == named(NAMESPACED)
+    assert {name for _, _, name in granted("rbac-also.yaml")} == set(ALSO)
+    assert granted("rbac-namespaced.yaml") == named(IngestSettings(scope=ROLES))
+
+
+def test_the_comments_of_the_role_are_the_rules_of_what_is_opt_in() -> None:
+    lines = (FOLDER / "rbac-namespaced.yaml").read_text().splitlines()
+    opened = [re.sub(r"^  # (?=- |  )", "  ", line) for line in lines]
+    wanted = named(IngestSettings(scope=ROLES, logs=EVERYTHING.logs, also=ALSO))
+    assert rules(yaml.safe_load_all("\n".join(opened))) == wanted
+
+
+def test_each_optional_source_names_its_own_right() -> None:
+    base = named(IngestSettings())
+    for each in OPTIONAL:
+        extra = named(IngestSettings(also=(each.name,))) - base  # type: ignore[arg-type]
+        assert extra == {("list", each.group, each.name), ("watch", each.group, each.name)}
 
 
 def test_nothing_is_written_but_the_lease_and_no_secret_can_be_read() -> None:
-    for name in ("rbac.yaml", "rbac-logs.yaml", "rbac-namespaced.yaml"):
+    for name in ("rbac.yaml", "rbac-logs.yaml", "rbac-also.yaml", "rbac-namespaced.yaml"):
         for verb, group, resource in granted(name):
             assert resource == "leases" or verb in {"get", "list", "watch"}
             assert "*" not in (verb, group, resource)
@@ -78,10 +103,9 @@ async def test_a_run_uses_every_right_and_none_besides(tmp_path: Path, streams: 
             (ClusterSettings("prod", kubeconfig=server.kubeconfig(tmp_path / "kubeconfig")),),
             kubelet=KubeletSettings(source="metrics"),
             logs=LogSettings(tail=True),
+            also=ALSO,
         )
-        settings_of_rights = IngestSettings(
-            kubelet=settings.kubelet, logs=settings.logs, lease=LeaseSettings(elect=True)
-        )
+        settings_of_rights = replace(settings, lease=LeaseSettings(elect=True))
         async with watching(settings, clock, None, random.Random(1)) as live:
             reflectors = [each for each in live.statuses if each.required]
             await eventually(lambda: all(each.phase == "watching" for each in reflectors))

@@ -61,7 +61,7 @@ class ControlPlane:
         """Apply the roles of `deploy/kubernetes`; return the way in with their account's token."""
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "forewarn"}}
         self.kubectl("apply", "-f", "-", text=json.dumps(namespace))
-        for name in ("rbac.yaml", "rbac-logs.yaml"):
+        for name in ("rbac.yaml", "rbac-logs.yaml", "rbac-also.yaml"):
             self.kubectl("apply", "-f", str(root / "deploy" / "kubernetes" / name))
         token = self.kubectl("-n", "forewarn", "create", "token", "forewarn").strip()
         server = {
@@ -111,18 +111,13 @@ class ControlPlane:
         """Kill the API server with SIGKILL; start it anew, as it was, when the block ends."""
         pid, command = self._apiserver()
         os.kill(pid, signal.SIGKILL)
-        await eventually(lambda: _gone(pid))
+        # Its first thread is gone before the last one gives the port back.
+        await eventually(lambda: _gone(pid) and _is_free(self.port), within=30.0)
         yield
         self._start_again(pid, command)
         async with self.admin() as admin:
-
-            async def back() -> bool:
-                if self.started[-1].poll() is not None:  # it gave up, as on a busy machine it may
-                    self._start_again(self.started[-1].pid, command)
-                return await admin.ready()
-
             try:
-                await until(back, within=90.0)
+                await until(admin.ready, within=90.0)
             except AssertionError:
                 raise AssertionError(f"the API server does not return: {self._log()}") from None
 
@@ -237,6 +232,17 @@ def _gone(pid: int) -> bool:
     try:
         return " Z " in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
+        return True
+
+
+def _is_free(port: int) -> bool:
+    """Whether a server could listen there, as Go's do: beside what is left of connections."""
+    with socket.socket() as each:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            each.bind(("127.0.0.1", port))
+        except OSError:
+            return False
         return True
 
 

@@ -40,6 +40,7 @@ GROUPS = {
     "replicasets": "apps",
     "statefulsets": "apps",
     "daemonsets": "apps",
+    "horizontalpodautoscalers": "autoscaling",
     "leases": "coordination.k8s.io",
     "nodes.metrics": "metrics.k8s.io",
 }

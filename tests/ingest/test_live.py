@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -20,6 +21,7 @@ from ingest.kubelet import KubeletSettings
 from ingest.live import Live, watching
 from ingest.normalise import Normaliser
 from ingest.publish import Publisher
+from ingest.resources import Also
 from ingest.scope import ScopeSettings
 from ingest.settings import IngestSettings
 from stream.codec import decode
@@ -45,6 +47,7 @@ async def live(
     buffer: BufferSettings | None = None,
     scope: ScopeSettings | None = None,
     position: bytes | None = None,
+    also: tuple[Also, ...] = (),
 ) -> AsyncIterator[Live]:
     clusters = tuple(
         ClusterSettings(f"c{number}", kubeconfig=server.kubeconfig(folder / f"kubeconfig{number}"))
@@ -55,6 +58,7 @@ async def live(
         scope=scope or ScopeSettings(),
         kubelet=NO_SAMPLES,
         buffer=buffer or BufferSettings(),
+        also=also,
     )
     async with watching(settings, clock, position, random.Random(7)) as sources:
         yield sources
@@ -81,6 +85,34 @@ async def test_owners_are_listed_before_what_they_own(tmp_path: Path) -> None:
             order = [fact.resource for fact in await drain(sources)]
             assert set(order[:2]) == {"deployments", "replicasets"}
             assert order[2:] == ["pods", "events"]
+
+
+async def test_what_is_optional_is_watched_on_demand_and_no_configmap_s_data_are_heard(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock(START)
+    everything = get_args(Also)
+    async with FakeApiServer() as server:
+        async with live(clock, tmp_path, server) as sources:
+            await all_watching(sources)
+            assert not {each.resource for each in server.seen} & set(everything)
+        for resource in ("pods", "deployments", *everything):
+            await server.put(resource, "a", "shop", spec={}, data={"a": "canary"})
+        async with live(clock, tmp_path, server, also=everything) as sources:
+            await all_watching(sources)
+            facts = await drain(sources)
+            order = [fact.resource for fact in facts]
+            assert order[:3] == ["horizontalpodautoscalers", "deployments", "pods"]
+            assert set(order[3:]) == {"persistentvolumeclaims", "configmaps"}
+            await server.put("configmaps", "a", "shop", data={"a": "canary"})
+            broken = {"metadata": {"uid": "u", "resourceVersion": "999"}, "data": "canary"}
+            line = json.dumps({"type": "MODIFIED", "object": broken}).encode()
+            await server.send(line + b"\n")  # on every watch
+            await eventually(lambda: len(sources.buffer) > len(everything))
+            facts += await drain(sources)
+            heard = [bytes(each.object) for each in facts if each.resource == "configmaps"]
+            assert len(heard) == 3
+            assert not any(b"canary" in each for each in heard)
 
 
 async def test_a_list_that_is_forbidden_does_not_hold_back_the_others(tmp_path: Path) -> None:

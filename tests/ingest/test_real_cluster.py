@@ -1,8 +1,9 @@
 """A real API server with KWOK: every change is seen exactly once, and etcd is the witness.
 
 Fifty nodes and five hundred pods live through creation, scaling, a release, crashes, a taint and
-deletions; then the facts are compared with etcd's own history, revision by revision. After that the
-API server is killed, with and without its history. Leaves out faults that only a fake can show.
+deletions, with everything watched that can be; then the facts are compared with etcd's own history,
+revision by revision. After that the API server is killed, with and without its history. Leaves out
+faults that only a fake can show.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -23,14 +24,16 @@ from ingest.facts import Fact
 from ingest.kubelet import KubeletSettings
 from ingest.lease import Lease, LeaseSettings
 from ingest.live import Live, watching
-from ingest.resources import RESOURCES
+from ingest.resources import Also, watched
 from ingest.settings import IngestSettings
 from stream.clock import SystemClock
 from tests.ingest.control_plane import Admin, ControlPlane, running
 from tests.ingest.watching import Observer, eventually, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-KEYS = {each.name: each.name for each in RESOURCES} | {"nodes": "minions"}  # as etcd calls them
+ALSO = get_args(Also)
+WATCHED = watched(ALSO)
+KEYS = {each.name: each.name for each in WATCHED} | {"nodes": "minions"}  # as etcd calls them
 NODES, PODS = 50, 500
 
 
@@ -44,6 +47,18 @@ def plane(kubelite: Path, scripts: Path) -> Iterator[ControlPlane]:
     yield from running(kubelite, scripts)
 
 
+@pytest.fixture
+def some_nodes(plane: ControlPlane, scripts: Path) -> None:
+    """Some nodes, where an earlier test has left none."""
+    if not plane.kubectl("get", "nodes", "-o", "name"):
+        plane.kubectl(
+            "create",
+            "-f",
+            "-",
+            text=json.dumps({"kind": "List", "apiVersion": "v1", "items": nodes(scripts, 3)}),
+        )
+
+
 class Audience(Observer):
     """Takes the live stream of a whole cluster, one oracle per resource."""
 
@@ -51,7 +66,7 @@ class Audience(Observer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.resources = {each.name: Observer() for each in RESOURCES}
+        self.resources = {each.name: Observer() for each in WATCHED}
         self.told: Counter[tuple[str, str, int]] = Counter()  # resource, object, revision
 
     async def emit(self, fact: Fact) -> None:
@@ -69,7 +84,7 @@ class Audience(Observer):
 
     async def states(self, admin: Admin) -> bool:
         """Whether every resource is as the server has it."""
-        for each in RESOURCES:
+        for each in WATCHED:
             if self.resources[each.name].objects != await admin.state(each.path()):
                 return False
         return True
@@ -84,6 +99,7 @@ async def audience(plane: ControlPlane) -> AsyncIterator[Audience]:
     settings = IngestSettings(
         (ClusterSettings("real", kubeconfig=plane.kubeconfig),),
         kubelet=KubeletSettings(source="off"),
+        also=ALSO,
     )
     async with watching(settings, SystemClock(), chance=random.Random(5)) as seen.live:
         listening = asyncio.create_task(seen.listen())
@@ -137,15 +153,57 @@ def nodes(scripts: Path, count: int = NODES) -> list[dict[str, Any]]:
     return items
 
 
+def _autoscaler(most: int) -> dict[str, Any]:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app-3"}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "app-3"},
+        "spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": most},
+    }
+
+
+def _claim(note: str) -> dict[str, Any]:
+    resources = {"requests": {"storage": "1Gi"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "annotations": {"note": note}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": resources},
+    }
+
+
+def _config(value: str) -> dict[str, Any]:
+    metadata = {"name": "rates"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": value}}
+
+
+# Where, what is made first, what it becomes.
+OPTIONAL = (
+    (
+        "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers",
+        _autoscaler(PODS),
+        _autoscaler(2 * PODS),
+    ),
+    ("/api/v1/namespaces/default/persistentvolumeclaims", _claim("one"), _claim("two")),
+    ("/api/v1/namespaces/default/configmaps", _config("canary-one"), _config("canary-two")),
+)
+
+
 async def play(plane: ControlPlane, admin: Admin, scripts: Path) -> None:
     """Everything that happens in a cluster's life, in some minutes."""
+    there = set(plane.kubectl("get", "nodes", "-o", "name").split())
     for each in nodes(scripts):
-        await admin.call("POST", "/api/v1/nodes", each)
+        if f"node/{each['metadata']['name']}" not in there:
+            await admin.call("POST", "/api/v1/nodes", each)
     names = [f"app-{number}" for number in range(4)]
     for name in names:
         await admin.call("POST", WHERE, deployment(name, PODS // 4))
     crashing = {"crash-after": "1s", "crash-reason": "OOMKilled", "backoff-base": "1"}
     await admin.call("POST", WHERE, deployment("crashing", 3, **crashing))
+    for path, first, second in OPTIONAL:
+        await admin.call("POST", path, first)
+        await admin.call("PUT", f"{path}/{first['metadata']['name']}", second)
     for name in names:
         await until(lambda name=name: is_rolled_out(admin, name), within=240.0)
     await admin.call("PUT", f"{WHERE}/app-0", deployment("app-0", PODS // 8))
@@ -156,6 +214,7 @@ async def play(plane: ControlPlane, admin: Admin, scripts: Path) -> None:
     for name in ("app-2", "crashing"):
         await admin.call("DELETE", f"{WHERE}/{name}")
     await admin.call("DELETE", "/api/v1/nodes/kwok-node-1")
+    await admin.call("DELETE", "/api/v1/namespaces/default/configmaps/rates")
 
 
 async def test_every_change_is_seen_exactly_once_as_etcd_has_it(
@@ -176,11 +235,14 @@ async def test_every_change_is_seen_exactly_once_as_etcd_has_it(
         assert told == wanted
         assert not seen.lost()
         by_resource = Counter(each[0] for each in wanted)
+        assert by_resource.keys() >= set(ALSO)
+        configs = seen.resources["configmaps"].facts
+        assert not any(b"canary" in bytes(fact.object) for fact in configs)
         print(f"\nchanges seen exactly once: {sum(wanted.values())} {dict(by_resource)}")
 
 
 async def test_an_api_server_killed_and_compacted_leaves_a_gap_and_the_right_state(
-    plane: ControlPlane,
+    plane: ControlPlane, some_nodes: None
 ) -> None:
     async with plane.admin() as admin, audience(plane) as seen:
         lists = sum(each.counts["lists"] + each.counts["watches"] for each in seen.live.statuses)
@@ -200,7 +262,7 @@ async def test_an_api_server_killed_and_compacted_leaves_a_gap_and_the_right_sta
 
 
 async def test_an_api_server_that_restarts_is_resumed_with_at_most_one_list_each(
-    plane: ControlPlane,
+    plane: ControlPlane, some_nodes: None
 ) -> None:
     async with plane.admin() as admin, audience(plane) as seen:
         async with plane.apiserver_away():

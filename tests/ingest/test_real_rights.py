@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -31,6 +31,7 @@ from ingest.live import Live, watching
 from ingest.logs import LogSettings
 from ingest.normalise import Normaliser
 from ingest.reflect import ReflectSettings
+from ingest.resources import Also
 from ingest.rights import rights
 from ingest.scope import ScopeSettings
 from ingest.settings import IngestSettings
@@ -150,7 +151,10 @@ async def test_the_account_sees_everything_with_exactly_the_rights_that_it_is_gi
         await until(lambda: is_rolled_out(admin, "web"), within=60.0)
         heard = Listener()
         first = IngestSettings(
-            (cluster,), kubelet=KubeletSettings(source="off"), logs=LogSettings(tail=True)
+            (cluster,),
+            kubelet=KubeletSettings(source="off"),
+            logs=LogSettings(tail=True),
+            also=get_args(Also),
         )
         async with watching(first, clock, chance=random.Random(5)) as live:
             words = await heard.until(live, lambda r: isinstance(r, PodRecord) and r.log_tail)
@@ -160,6 +164,7 @@ async def test_the_account_sees_everything_with_exactly_the_rights_that_it_is_gi
             (cluster,),
             kubelet=KubeletSettings(source="summary", trust=trust, interval=2.0),
             watch=ReflectSettings(streaming=False),
+            also=first.also,
         )
         async with measured(plane, kubelets), watching(second, clock) as live:
             for number in range(NODES):
@@ -184,7 +189,10 @@ async def test_the_account_sees_everything_with_exactly_the_rights_that_it_is_gi
         await _elect(cluster)
         await until(lambda: _has_logged(plane, "update"), within=20.0)
     settings = IngestSettings(
-        kubelet=second.kubelet, logs=first.logs, lease=LeaseSettings(elect=True)
+        kubelet=second.kubelet,
+        logs=first.logs,
+        lease=LeaseSettings(elect=True),
+        also=first.also,
     )
     granted = {(each.verb, each.resource) for each in rights(settings)}
     used, refused = _asked(plane)

@@ -15,13 +15,13 @@ from pathlib import Path
 from ingest.cluster import Cluster, ClusterSettings
 from ingest.facts import Fact
 from ingest.reflect import Reflector, ReflectSettings
-from ingest.resources import NAMESPACES, RESOURCES, Resource
+from ingest.resources import NAMESPACES, OPTIONAL, RESOURCES, Resource
 from ingest.scope import Scope
 from stream.clock import Clock
 from stream.testing import ManualClock
 from tests.ingest.fake_apiserver import FakeApiServer
 
-BY_NAME: dict[str, Resource] = {each.name: each for each in (NAMESPACES, *RESOURCES)}
+BY_NAME: dict[str, Resource] = {each.name: each for each in (NAMESPACES, *RESOURCES, *OPTIONAL)}
 START = 1_760_000_000.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stream.operators.changes import Changes, ChangeSettings
 from stream.records import (
+    DependencyChange,
     DeploymentChange,
     Finding,
     Gap,
@@ -112,6 +113,52 @@ def test_scaling_names_the_autoscaler_or_the_person() -> None:
     cluster.change(replicas, manager="kubectl-edit", user="ada@example.org")
     assert [f.labels["by"] for f in cluster.rule("scale")] == ["hpa", "person"]
     assert not cluster.rule("release")
+
+
+def test_a_scaling_names_the_autoscaler_that_is_known_and_whether_it_is_at_its_end() -> None:
+    cluster = Cluster()
+    cluster.change(type="known")
+    replicas = Operation("replace", "/spec/replicas", "3", "5")
+    scaled = {"manager": "kube-controller-manager", "autoscaler": "web", "replicas_max": 5}
+    cluster.change(replicas, replicas_desired=4, **scaled)
+    cluster.change(replicas, replicas_desired=5, **scaled)
+    assert [f.summary.partition(" by ")[2] for f in cluster.rule("scale")] == [
+        "autoscaler web",
+        "autoscaler web, at its maximum of 5",
+    ]
+
+
+def test_a_dependency_that_changes_is_told_and_one_that_always_does_only_once() -> None:
+    cluster = Cluster()
+    cluster.change(type="known")
+
+    def configure(word: str = "modified") -> None:
+        config = ObjectRef("ConfigMap", "shop", "rates")
+        hashes = (Operation("replace", "/data", '"aa"', '"bb"'),)
+        cluster.offer(
+            DependencyChange(
+                "c", cluster.now, CHECKOUT, config, "uid", "7", word, hashes, "helm"  # type: ignore[arg-type]
+            )
+        )  # fmt: skip
+
+    for _ in range(30):
+        configure()
+        cluster.wait(300.0)
+    (told,) = cluster.rule("dependency-change")
+    assert told.summary == "Deployment shop/checkout: ConfigMap rates changed by helm"
+    assert told.labels == {"manager": "helm", "dependency": "ConfigMap rates"}
+    cluster.wait(600.0)
+    configure("deleted")
+    assert cluster.rule("dependency-change")[-1].summary.endswith("ConfigMap rates deleted by helm")
+
+
+def test_a_maximum_that_moves_alone_becomes_a_point() -> None:
+    cluster = Cluster()
+    cluster.change(type="known", replicas_max=4)
+    cluster.version -= 1  # the record is said again, at the same version
+    cluster.change(replicas_max=10)
+    assert [p.fields["max"] for p in cluster.points] == [4.0, 10.0]
+    assert not cluster.said
 
 
 def test_what_is_neither_release_nor_scaling_is_configuration() -> None:

@@ -35,6 +35,25 @@ def test_a_bad_release_is_one_incident_that_names_the_release_and_who() -> None:
     assert len(story.between(0, 10).notified()) == 1
 
 
+def test_a_configmap_that_was_changed_can_be_the_cause_unless_it_belongs_to_a_release() -> None:
+    story = Story()
+    story.at(0).evidence("dependency-change", CHECKOUT, "ConfigMap rates changed", manager="helm")
+    story.at(2).firing("restart-burst", CHECKOUT)
+    story.at(10).quiet()
+    (incident,) = story.incidents()
+    assert incident.cause is not None
+    assert incident.cause.kind == "config-change"
+    assert "ConfigMap rates changed, by helm, 2 min before" in incident.cause.text
+    story = Story()
+    story.at(0).evidence("dependency-change", CHECKOUT, "ConfigMap rates changed")
+    story.at(0.1).evidence("release", CHECKOUT, "release")
+    story.at(2).firing("restart-burst", CHECKOUT)
+    story.at(10).quiet()
+    (incident,) = story.incidents()
+    kinds = {c.kind for c in (*incident.causes, incident.cause) if c is not None}
+    assert kinds == {"release", "unknown"}
+
+
 def test_a_release_long_before_is_a_weaker_suspicion_than_one_just_before() -> None:
     odds = []
     for minutes in (3, 60, 119):
