@@ -128,7 +128,8 @@ class Changes:
                     known.signed = record.resource_version
                     self._workloads.put(key, known)
                     out.append(self._author(record))
-                if record.replicas_max != known.most:  # its autoscaler has changed
+                same = record.resource_version == known.version
+                if same and record.replicas_max != known.most:  # its autoscaler has changed
                     known.most = record.replicas_max
                     self._workloads.put(key, known)
                     out.extend(self._point(record))
@@ -205,7 +206,7 @@ class Changes:
                 "evidence",
                 record.cluster,
                 ref,
-                at=self._now,
+                at=self._workloads.now,
                 since=record.at,
                 summary=f"{ref}: {what} {done}{by}",
                 because=_spell(record.operations),
