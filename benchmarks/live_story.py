@@ -30,6 +30,7 @@ from forewarn.follow import Follower
 from forewarn.pipeline import Pipeline
 from forewarn.play import play
 from forewarn.report import Report, build
+from forewarn.takers import Takers
 from ingest.cluster import ClusterSettings
 from ingest.facts import read_fact
 from ingest.kubelet import KubeletSettings
@@ -115,7 +116,7 @@ async def live(plane: ControlPlane, path: Path) -> Report:
 
         @asynccontextmanager
         async def stage() -> AsyncIterator[Pipeline]:
-            async with Pipeline.open(bus, config, clock, apply=hear) as pipeline:
+            async with Pipeline.open(bus, config, clock, takers=Takers(hear)) as pipeline:
                 yield pipeline
 
         with TapeWriter(path) as tape:

@@ -28,6 +28,7 @@ from forewarn.history import beside
 from forewarn.pipeline import Pipeline
 from forewarn.play import play
 from forewarn.replay import REPLAY_PACE
+from forewarn.takers import Takers
 from stream.clock import SystemClock
 from stream.codec import outgoing
 from stream.embedded import EmbeddedBus
@@ -132,7 +133,7 @@ async def _played(url: str | None, token: str) -> tuple[str, float]:
     config = Config.model_validate({"influxdb": history})
     clock, outputs = SystemClock(), Outputs()
     async with EmbeddedBus.open(None) as bus:
-        opened = Pipeline.open(bus, config, clock, pace=REPLAY_PACE, apply=outputs.apply)
+        opened = Pipeline.open(bus, config, clock, pace=REPLAY_PACE, takers=Takers(outputs.apply))
         async with opened as pipeline:
             registry = CollectorRegistry()
             async with beside(pipeline, clock, registry, outputs, last=0.1):

@@ -31,6 +31,7 @@ from forewarn.play import Run, play
 from forewarn.report import build
 from forewarn.serving import serving, stopping
 from forewarn.summary import moment, show
+from forewarn.takers import Takers
 from ingest.facts import read_fact
 from ingest.tape import TapeReader
 from stream.clock import Clock
@@ -78,7 +79,7 @@ async def demo(
         page = create_app(feed, clock, registry=registry, tell=tell)
         address = await stack.enter_async_context(serving(page, HOST, port))
         console.print(Text.assemble("page  ", (address, "bold"), "   (Ctrl-C ends)"))
-        apply = both(feed.apply, outputs.apply, incidents(console))
+        takers = Takers(outputs.apply, incidents(console), show=feed.apply)
 
         def event_time() -> float:
             return told.event_time or span[0]
@@ -89,7 +90,7 @@ async def demo(
             feed.pulse(_pulse(run, span, speed))
 
         async with (
-            Pipeline.open(bus, config, clock, apply=apply) as pipeline,
+            Pipeline.open(bus, config, clock, takers=takers) as pipeline,
             beside(pipeline, clock, registry, outputs, now=event_time, every=_OWN_EVERY),
         ):
             run = await play(pipeline, [path], clock, speed=speed, progress=progress, stop=stop)
@@ -121,16 +122,6 @@ def _pulse(run: Run, span: tuple[float, float], speed: float | None) -> Pulse:
         dead_letters=run.dead_letters,
         finished=run.finished,
     )
-
-
-def both(*takers: Callable[[str, object], None]) -> Callable[[str, object], None]:
-    """Return what hands each record to all `takers`, in order."""
-
-    def apply(topic: str, record: object) -> None:
-        for take in takers:
-            take(topic, record)
-
-    return apply
 
 
 def incidents(console: Console) -> Callable[[str, object], None]:

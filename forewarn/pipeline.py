@@ -1,7 +1,7 @@
 """What is wired to what: every stage on one bus, in one process.
 
     intake ─► inputs ─► tasks (operators) ─► findings ─► alert tasks ─► outbox ─► delivery
-                                   └─► forecasts, points ──────────────┴─► the page's feed
+                                   └─► forecasts, points ──────────────┴─► pages, counters
 
 The stages know only the bus, never each other. Whoever drives the pipeline publishes a chunk and
 calls `drain`: each stage takes what is there and commits before the next one reads, so after
@@ -13,41 +13,29 @@ was killed. Left to others: where facts come from (`forewarn.play`), pages (`for
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from alerting.delivery import DeliveryTask
 from alerting.task import AlertTask
-from alerting.wire import decode as decode_alerting
 from forewarn.buses import topics_of
 from forewarn.config import Config
+from forewarn.takers import Takers
 from ingest.live import LiveChunk
 from ingest.replay import Chunk
-from stream.bus import Bus, Subscription
+from stream.bus import Bus
 from stream.clock import Clock
-from stream.codec import decode, digest, outgoing
+from stream.codec import digest, outgoing
 from stream.operators import OPERATORS
 from stream.operators.base import Operator
 from stream.runtime import Pace, Task
 from stream.topics import (
-    DEAD_LETTERS,
-    FINDINGS,
-    FORECASTS,
-    INCIDENTS,
     INPUTS,
-    NOTIFICATIONS,
-    SUPPRESSED,
-    TS,
 )
 
 APP: Final = "work"
-# What the page is fed with; the alerting topics have a codec of their own.
-FED: Final = (FINDINGS, FORECASTS, TS, INCIDENTS, NOTIFICATIONS, SUPPRESSED, DEAD_LETTERS)
-_ALERTING: Final = frozenset({INCIDENTS, NOTIFICATIONS, SUPPRESSED})
 _STEP: Final = 2_000  # records of one step of a task: some 50 ms on the loop
-
-Apply = Callable[[str, Any], None]
 
 
 class Pipeline:
@@ -60,14 +48,14 @@ class Pipeline:
         tasks: Sequence[Task],
         alerts: Sequence[AlertTask],
         deliveries: Sequence[DeliveryTask],
-        page: tuple[Subscription, Apply] | None,
+        takers: Takers | None,
     ) -> None:
         self.bus = bus
         self.config = config
         self.tasks = tasks
         self.alerts = alerts
         self.deliveries = deliveries
-        self._page = page
+        self._takers = takers
 
     @classmethod
     @asynccontextmanager
@@ -79,7 +67,7 @@ class Pipeline:
         *,
         send: bool = False,
         pace: Pace | None = None,
-        apply: Apply | None = None,
+        takers: Takers | None = None,
     ) -> AsyncIterator[Pipeline]:
         """Wire everything for the time of a ``with`` block.
 
@@ -88,8 +76,8 @@ class Pipeline:
         send
             Whether notifications leave the process. If not, they are decided, rendered and
             recorded, and no channel that could send exists.
-        apply
-            Takes every output record, for a page; from the oldest that the bus keeps.
+        takers
+            Who takes every output record.
 
         Raises
         ------
@@ -124,11 +112,9 @@ class Pipeline:
                 stack.push_async_callback(alert.release)
             for delivery in deliveries:
                 stack.push_async_callback(delivery.release)
-            page = None
-            if apply is not None:
-                subscription = await stack.enter_async_context(bus.subscribe(FED, "console"))
-                page = (subscription, apply)
-            yield cls(bus, config, tasks, alerts, deliveries, page)
+            if takers is not None:
+                await stack.enter_async_context(takers.reading(bus))
+            yield cls(bus, config, tasks, alerts, deliveries, takers)
 
     async def publish(self, chunk: Chunk | LiveChunk) -> None:
         """Put a chunk on the bus, with the position that it leads to, in one transaction."""
@@ -152,16 +138,9 @@ class Pipeline:
         return read
 
     async def feed(self) -> None:
-        """Show the page what is new."""
-        if self._page is None:
-            return
-        subscription, apply = self._page
-        while batches := await subscription.poll(_STEP):
-            for batch in batches:
-                unpack = decode_alerting if batch.topic in _ALERTING else decode
-                for message in batch.messages:
-                    apply(batch.topic, unpack(batch.topic, message.value))
-        await subscription.commit()
+        """Hand out what was said since the last time."""
+        if self._takers is not None:
+            await self._takers.take()
 
     async def settle(self) -> None:
         """Wait until every notification is delivered or has failed for good; commit all state."""

@@ -34,6 +34,7 @@ from forewarn.pipeline import Pipeline
 from forewarn.play import Run, play
 from forewarn.report import Report, build
 from forewarn.summary import moment
+from forewarn.takers import Takers
 from stream.clock import Clock
 from stream.embedded import EmbeddedBus
 from stream.runtime import Pace
@@ -67,7 +68,7 @@ async def replay(
         with _progress(console, clock) as (advance, say):
             pace = REPLAY_PACE if speed is None else None
             async with Pipeline.open(
-                bus, config, clock, send=send, pace=pace, apply=_announce(say)
+                bus, config, clock, send=send, pace=pace, takers=Takers(_announce(say))
             ) as pipeline:
                 run = await play(pipeline, tapes, clock, speed=speed, progress=advance)
                 return await build(bus, run.facts, await pipeline.state_hash())

@@ -22,7 +22,7 @@ from forewarn.buses import open_bus
 from forewarn.config import Config
 from forewarn.console.feed import Feed, Pulse
 from forewarn.console.server import create_app
-from forewarn.demo import both, incidents
+from forewarn.demo import incidents
 from forewarn.feedback import Verdict
 from forewarn.figures import Outputs
 from forewarn.follow import Follower
@@ -31,6 +31,7 @@ from forewarn.ingest import audited, probed
 from forewarn.metrics import registry_of
 from forewarn.pipeline import Pipeline
 from forewarn.serving import serving, stopping
+from forewarn.takers import Takers
 from ingest.health import Check
 from ingest.live import LiveChunk
 from ingest.recorder import Recorder
@@ -70,8 +71,8 @@ async def run(
     follower = Follower(config, clock, Recorder(writer) if writer is not None else None)
     follower.told = _pulses(feed, follower, clock)
     outputs, registry = Outputs(), registry_of(follower)
-    takers = [feed.apply, outputs.apply]
-    apply = both(*takers, incidents(console)) if console.is_terminal else both(*takers)
+    said = [incidents(console)] if console.is_terminal else []
+    takers = Takers(outputs.apply, *said, show=feed.apply)
 
     history: Drain | None = None
     opened: Pipeline | None = None
@@ -81,7 +82,7 @@ async def run(
         nonlocal history, opened
         async with (
             open_bus(config) as bus,
-            Pipeline.open(bus, config, clock, send=send, apply=apply) as pipeline,
+            Pipeline.open(bus, config, clock, send=send, takers=takers) as pipeline,
             beside(pipeline, clock, registry, outputs) as history,
         ):
             opened = pipeline

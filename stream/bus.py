@@ -41,6 +41,9 @@ class Outgoing(NamedTuple):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+Part = tuple[str, int]  # topic, partition
+
+
 class Message(NamedTuple):
     """A message as read."""
 
@@ -144,12 +147,16 @@ class Crew(Protocol):
         ...
 
 
-class Subscription(Protocol):
-    """A group's reading position over whole topics: at least once."""
+class Reading(Protocol):
+    """A position over partitions."""
 
     async def poll(self, limit: int, wait: float = 0.0) -> Sequence[Batch]:
         """Return up to `limit` messages behind the position; waits up to `wait` seconds."""
         ...
+
+
+class Subscription(Reading, Protocol):
+    """A group's reading position over whole topics: at least once."""
 
     async def commit(self) -> None:
         """Remember all that `poll` has returned so far as done."""
@@ -185,6 +192,10 @@ class Bus(Protocol):
         self, topics: Sequence[str], group: str
     ) -> AbstractAsyncContextManager[Subscription]:
         """Read all partitions of `topics` as `group`, from its last commit, or from the oldest."""
+        ...
+
+    def reading(self, offsets: Mapping[Part, int]) -> AbstractAsyncContextManager[Reading]:
+        """Read these partitions alone, each from its offset; nothing is remembered."""
         ...
 
     async def follow(self, app: str, topic: str, crew: Crew) -> None:

@@ -23,7 +23,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, ParamSpec, TypeVar
 
-from stream.bus import Batch, Crew, Outgoing, Ownership, Position, Subscription, TopicSpec
+from stream.bus import (
+    Batch,
+    Crew,
+    Outgoing,
+    Ownership,
+    Part,
+    Position,
+    Reading,
+    Subscription,
+    TopicSpec,
+)
 from stream.embedded_store import Store, Synchronous
 from stream.errors import Fenced
 
@@ -100,6 +110,11 @@ class EmbeddedBus:
         done = self._file.reader.remembered(group)
         parts = [(name, p) for name in topics for p in range(self._file.reader.partitions(name))]
         yield _Subscription(self._file, group, {part: done.get(part) for part in parts})
+
+    @asynccontextmanager
+    async def reading(self, offsets: Mapping[Part, int]) -> AsyncIterator[Reading]:
+        """Read these partitions alone, each from its offset; nothing is remembered."""
+        yield _Alone(self._file, offsets)
 
     async def follow(self, app: str, topic: str, crew: Crew) -> None:
         """Give `crew` all tasks: a file is one process' to work on."""
@@ -248,6 +263,17 @@ class _Ownership:
 
     async def release(self) -> None:
         self._released = True
+
+
+class _Alone:
+    """A reading position of nobody else's."""
+
+    def __init__(self, file: _File, offsets: Mapping[Part, int]) -> None:
+        self._file = file
+        self._reading = _Reading(dict(offsets))
+
+    async def poll(self, limit: int, wait: float = 0.0) -> Sequence[Batch]:
+        return await self._file.poll(self._reading, limit, wait)
 
 
 class _Subscription:

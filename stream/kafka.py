@@ -18,12 +18,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from stream.bus import Batch, Crew, Outgoing, Ownership, Position, Subscription, TopicSpec
+from stream.bus import (
+    Batch,
+    Crew,
+    Outgoing,
+    Ownership,
+    Part,
+    Position,
+    Reading,
+    Subscription,
+    TopicSpec,
+)
 from stream.clock import Clock, SystemClock
 from stream.errors import ForewarnError
 from stream.kafka_connection import Admin, Connection, check_extension
@@ -31,7 +41,7 @@ from stream.kafka_group import GroupReading, follow
 from stream.kafka_reader import Asker, Reader
 from stream.kafka_settings import KafkaSettings
 from stream.kafka_task import KafkaCounters, KafkaOwnership, Shared
-from stream.kafka_topics import POSITIONS, Part, Topics
+from stream.kafka_topics import POSITIONS, Topics
 from stream.kafka_writer import Record, Writer
 
 _SEATS: Final = 8  # readers kept open for `read`: as many replays at once
@@ -193,6 +203,17 @@ class KafkaBus:
             await self._topics.parts(topic)
         async with GroupReading.open(self._connection, self._asker, topics, group) as reading:
             yield reading
+
+    @asynccontextmanager
+    async def reading(self, offsets: Mapping[Part, int]) -> AsyncIterator[Reading]:
+        """Read these partitions alone, each from its offset; nothing is remembered."""
+        reader = Reader(self._connection, self._asker)
+        await reader.start()
+        try:
+            await reader.assign(offsets)
+            yield reader
+        finally:
+            await reader.aclose()
 
     async def follow(self, app: str, topic: str, crew: Crew) -> None:
         """Be a member of the group `app`, and tell `crew` what it is assigned."""

@@ -19,10 +19,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
-from stream.bus import Batch, Message
+from stream.bus import Batch, Message, Part
 from stream.errors import Corrupt, ForewarnError
 from stream.kafka_connection import LARGEST, Connection, ours, translated
-from stream.kafka_topics import Part
 
 _LOOK: Final = 0.02  # seconds of one wait for what is known to be there: it may be a marker only
 _AGAIN: Final = 0.01  # seconds between two looks for open transactions
@@ -188,7 +187,7 @@ class Reader:
             for part, at in parts.items():
                 self.consumer.seek(part, oldest[part] if at is None else at)
 
-    async def poll(self, limit: int, wait: float) -> list[Batch]:
+    async def poll(self, limit: int, wait: float = 0.0) -> list[Batch]:
         """Return up to `limit` messages; waits up to `wait` seconds when there is none.
 
         Raises

@@ -18,12 +18,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stream.bus import Batch, Outgoing
+from stream.bus import Batch, Outgoing, Part
 from stream.clock import Clock
 from stream.errors import Fenced, Unavailable
 from stream.kafka_connection import Admin, Connection, translated
 from stream.kafka_reader import Asker, Reader
-from stream.kafka_topics import Part, Topics, state_topic
+from stream.kafka_topics import Topics, state_topic
 from stream.kafka_writer import Record, Writer
 
 log = logging.getLogger(__name__)

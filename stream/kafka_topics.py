@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from stream.bus import Outgoing, TopicSpec
+from stream.bus import Outgoing, Part, TopicSpec
 from stream.errors import Corrupt, Rejected
 from stream.kafka_connection import Admin
 
 POSITIONS: Final = "positions"  # of what sources have published; one partition
-
-Part = tuple[str, int]  # topic, partition
 
 
 def state_topic(app: str) -> str:

@@ -365,6 +365,26 @@ async def test_a_group_resumes_at_its_last_commit_and_misses_nothing(bus: Bus) -
     assert seen == [*range(30), *range(30, 60), *range(30, 60)]
 
 
+async def test_a_reading_begins_where_it_is_told_and_goes_on_with_what_comes(bus: Bus) -> None:
+    await bus.publish(numbered("wide", 5, 3) + numbered("wide", 5, 60))
+    ends = await bus.end_offsets("wide")
+    await bus.publish([message("wide", 3, b"new")])
+    async with bus.reading({("wide", 3): ends[3], ("wide", 60): 0}) as reading:
+        first = [m.value for batch in await reading.poll(100, 5.0) for m in batch.messages]
+        assert sorted(first) == sorted([b"new", *[b"%d" % i for i in range(5)]])
+        await bus.publish([message("wide", 3, b"newer"), message("wide", 4, b"of others")])
+        [batch] = await reading.poll(100, 5.0)
+        assert [m.value for m in batch.messages] == [b"newer"]
+
+
+async def test_two_readings_see_everything_each(bus: Bus) -> None:
+    await bus.publish(numbered("in", 5))
+    async with bus.reading({("in", 0): 0}) as one, bus.reading({("in", 0): 0}) as two:
+        for reading in (one, two):
+            [batch] = await reading.poll(100, 5.0)
+            assert len(batch.messages) == 5
+
+
 # ---- waiting ----------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from forewarn.influxdb import InfluxConfig, sink
 from forewarn.pipeline import Pipeline
 from forewarn.play import Run, play
 from forewarn.replay import REPLAY_PACE
+from forewarn.takers import Takers
 from stream.embedded import EmbeddedBus
 from stream.sinks.drain import Drain
 from stream.testing import ManualClock
@@ -68,7 +69,7 @@ async def write(servers: Sequence[InfluxServer]) -> History:
         clock.advance(max(0.0, run.event_time - clock.now()))
 
     async with EmbeddedBus.open(None) as bus:
-        opened = Pipeline.open(bus, config, clock, pace=REPLAY_PACE, apply=apply)
+        opened = Pipeline.open(bus, config, clock, pace=REPLAY_PACE, takers=Takers(apply))
         async with opened as pipeline, AsyncExitStack() as sinks:
             for server in servers:
                 filling = _filling(server, pipeline, outputs, clock)

@@ -15,6 +15,7 @@ from forewarn.config import Config
 from forewarn.figures import Outputs
 from forewarn.history import beside, check
 from forewarn.pipeline import Pipeline
+from forewarn.takers import Takers
 from stream.clock import SystemClock
 from stream.codec import outgoing
 from stream.embedded import EmbeddedBus
@@ -37,7 +38,7 @@ async def working(
 ) -> AsyncIterator[tuple[Pipeline, Drain | None]]:
     clock, outputs = SystemClock(), Outputs()
     async with EmbeddedBus.open(None) as bus:
-        opened = Pipeline.open(bus, config(url), clock, apply=outputs.apply)
+        opened = Pipeline.open(bus, config(url), clock, takers=Takers(outputs.apply))
         async with opened as pipeline:
             beginning = beside(pipeline, clock, registry, outputs, now=lambda: AT, last=last)
             async with beginning as drain:
