@@ -15,7 +15,7 @@ from alerting.alert import Alert, Incident
 from alerting.duration import words
 from stream.records import Part
 
-_EVIDENCE: Final = 6  # lines of evidence
+_EVIDENCE: Final = 8  # lines of evidence; last words and recent events come last
 _ALERTS: Final = 5  # lines of further alerts
 _TITLES: Final = 10  # incidents that a digest names
 _LINE: Final = 300  # characters of one line; a container's last words can be 1 KiB

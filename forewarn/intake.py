@@ -14,5 +14,8 @@ from stream.records import AnyInput
 def intake(config: Config, observe: Callable[[AnyInput], None] = lambda record: None) -> Intake:
     """Return a fresh intake for a source of facts; `observe` is shown every record."""
     publisher = Publisher(config.partitions, tick_seconds=config.tick_seconds)
-    normaliser = Normaliser(ignore=frozenset(config.ingest.workloads.ignore))
+    settings = config.ingest
+    normaliser = Normaliser(
+        ignore=frozenset(settings.workloads.ignore), events=settings.logs.events
+    )
     return Intake(normaliser, publisher, observe)

@@ -41,10 +41,12 @@ _WAITING: Final = 100  # containers whose turn has not come
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """Whether the end of a restarted container's log is kept as evidence."""
+    """What is kept as evidence of a restart, beside how the container ended."""
 
     tail: bool = False
     """Read the log of the container before, on a restart; needs the right to ``pods/log``."""
+    events: Annotated[int, Field(ge=0, le=20)] = 0
+    """Newest Events of the pod that are kept beside a restart, Warnings and Killing; 0: none."""
     lines: Annotated[int, Field(ge=1, le=200)] = 20
     """Lines of one log, the last ones."""
     per_minute: Annotated[int, Field(ge=1)] = 30

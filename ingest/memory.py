@@ -14,6 +14,7 @@ import msgspec
 
 from ingest.authors import Authors
 from ingest.dependencies import Dependencies
+from ingest.recent import Recent
 from ingest.seen import Seen
 from ingest.workloads import Workloads
 
@@ -41,8 +42,11 @@ class Memory:
         `at` of the last fact of each resource.
     """
 
-    def __init__(self, *, ignore: frozenset[str] = frozenset(), versions: int = VERSIONS) -> None:
+    def __init__(
+        self, *, ignore: frozenset[str] = frozenset(), events: int = 0, versions: int = VERSIONS
+    ) -> None:
         self.seen = Seen()
+        self.recent = Recent(events)
         self.workloads = Workloads(ignore=ignore)
         self.dependencies = Dependencies(self.workloads)
         self.authors = Authors()

@@ -65,6 +65,8 @@ class Normaliser:
     ----------
     ignore
         Paths of workloads whose changes are never reported, such as ``/spec/replicas``.
+    events
+        Newest Events of a pod that its record carries beside a restart.
 
     Attributes
     ----------
@@ -72,8 +74,9 @@ class Normaliser:
         Counts by resource.
     """
 
-    def __init__(self, *, ignore: frozenset[str] = frozenset()) -> None:
+    def __init__(self, *, ignore: frozenset[str] = frozenset(), events: int = 0) -> None:
         self._ignore = ignore
+        self._events = events
         self._clusters: dict[str, Memory] = {}
         self.stats: dict[str, Stats] = {kind: Stats() for kind in KINDS}
 
@@ -89,7 +92,9 @@ class Normaliser:
         """
         cluster = self._clusters.get(fact.cluster)
         if cluster is None:
-            cluster = self._clusters[fact.cluster] = Memory(ignore=self._ignore)
+            cluster = self._clusters[fact.cluster] = Memory(
+                ignore=self._ignore, events=self._events
+            )
         stats = self.stats[fact.resource]
         stats.seen += 1
         if fact.at < cluster.newest:
@@ -145,6 +150,11 @@ def _pod(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     known = cluster.seen.owned_pod(metadata.uid)
     workload = known.workload if known is not None else root_of_pod(metadata, cluster.seen)
     record = pod_record(fact.cluster, fact.at, pod, workload, deleted=deleted)
+    if deleted:
+        cluster.recent.forget(record.uid)
+    elif cluster.recent and known is not None and _restarts(record) > _restarts(known):
+        events = cluster.recent.of(record.uid, record.at)
+        record = msgspec.structs.replace(record, events=events)
     cluster.remember(metadata.uid, version)
     cluster.seen.saw_pod(
         PodSeen(
@@ -164,6 +174,10 @@ def _pod(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     return record
 
 
+def _restarts(pod: PodRecord | PodSeen) -> int:
+    return sum(each.restarts for each in pod.containers)
+
+
 def _event(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     event = _read(_read_event, fact)
     metadata = event.metadata
@@ -172,9 +186,12 @@ def _event(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
         stats.duplicates += 1
         return None
     node = event.source.host if event.source is not None else ""
-    workload = root_of_reference(reference_of(event), cluster.seen, node)
+    reference = reference_of(event)
+    workload = root_of_reference(reference, cluster.seen, node)
     deleted = fact.type == "DELETED"
     record = event_record(fact.cluster, fact.at, event, workload, deleted=deleted)
+    if reference.kind == "Pod":
+        cluster.recent.note(reference.uid, record)
     cluster.remember(metadata.uid, version)
     return record
 
@@ -283,6 +300,7 @@ def _log(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
         pod.containers,
         pod.deleted,
         log_tail=redact(tail.text),
+        events=cluster.recent.of(pod.uid, fact.at),
     )
 
 

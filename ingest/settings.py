@@ -37,7 +37,7 @@ class IngestSettings:
     workloads: WorkloadSettings = field(default_factory=WorkloadSettings)
     """Which changes of Deployments, StatefulSets and DaemonSets are noise."""
     logs: LogSettings = field(default_factory=LogSettings)
-    """Whether the end of a restarted container's log is kept as evidence."""
+    """What is kept as evidence of a restart, beside how the container ended."""
     audit: AuditSettings = field(default_factory=AuditSettings)
     """Whether audit events of the API server are listened for: they name who changed a workload."""
     lease: LeaseSettings = field(default_factory=LeaseSettings)

@@ -88,6 +88,15 @@ class Condition(msgspec.Struct, frozen=True, gc=False, array_like=True):
     since: float | None = None  # lastTransitionTime
 
 
+class RecentEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An Event of a pod shortly before its restart."""
+
+    at: float
+    reason: str
+    count: int
+    message: str  # redacted
+
+
 class PodRecord(Input, frozen=True, gc=False):
     """One observation of one pod."""
 
@@ -107,6 +116,7 @@ class PodRecord(Input, frozen=True, gc=False):
     conditions: tuple[Condition, ...] = ()
     labels: dict[str, str] = {}
     log_tail: str = ""  # of the previous container; opt-in, redacted
+    events: tuple[RecentEvent, ...] = ()  # beside a restart, the newest first; opt-in
 
 
 class EventRecord(Input, frozen=True, gc=False):

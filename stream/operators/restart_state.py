@@ -10,6 +10,7 @@ Left to others: what event time makes of it (`stream.operators.restarts`).
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Sequence
 from typing import Final
@@ -21,10 +22,11 @@ from stream.operators.burst import Hit
 from stream.operators.episode import Episode
 from stream.operators.pods import CRASH_LOOP, Pod, Restart
 from stream.operators.restart_rules import RestartSettings
-from stream.records import ObjectRef, Part, PodRecord
+from stream.records import ObjectRef, Part, PodRecord, RecentEvent
 
 IN_ALERT: Final = 0.1  # weight with which restarts of an incident are learned as usual
 _HITS: Final = 300  # restarts kept of one workload; more change no verdict
+_EVENTS, _EVENT = 3, 90  # Events that a message shows, and characters of each
 _LAST_LINE: Final = 200  # characters of a log that a message shows; the finding has it all
 _OOMS: Final = 20
 _GENERATIONS: Final = 8  # kept of one workload
@@ -57,6 +59,7 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
     idle_since: float | None = None  # without a pod
     due: float | None = None
     tail: str = ""  # end of the log of the container that was restarted last, where it is read
+    events: tuple[RecentEvent, ...] = ()  # of the pod that restarted last, where they are kept
 
     def remember(self, pod: Pod, now: float) -> None:
         """Keep what a pod's first sight says of the time before it was watched."""
@@ -162,11 +165,16 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
         )
 
     def last_words(self) -> tuple[Part, ...]:
-        """Return the end of the newest restart's log as a reason, where there is one."""
+        """Return the end of the newest restart's log, and Events before it, as far as kept."""
         lines = [line.strip() for line in self.tail.splitlines() if line.strip()]
-        if not lines:
-            return ()
-        return (Part("log_tail", self.tail, f"last words: {lines[-1][:_LAST_LINE]}"),)
+        found = []
+        if lines:
+            found.append(Part("log_tail", self.tail, f"last words: {lines[-1][:_LAST_LINE]}"))
+        if self.events:
+            short = "; ".join(_told(each)[:_EVENT] for each in self.events[:_EVENTS])
+            whole = "\n".join(f"{_clock(each.at)} {_told(each)}" for each in self.events)
+            found.append(Part("events", whole, f"recent events: {short}"))
+        return tuple(found)
 
     def labels(
         self, affected: Sequence[str] = (), end: tuple[str, Restart] | None = None
@@ -186,3 +194,12 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
             "reason": last.reason if last else "",
             "exit_code": str(last.exit_code) if last and last.exit_code is not None else "",
         }
+
+
+def _told(event: RecentEvent) -> str:
+    often = f" ×{event.count}" if event.count > 1 else ""
+    return f"{event.reason}{often}: {event.message}"
+
+
+def _clock(at: float) -> str:
+    return f"{datetime.datetime.fromtimestamp(at, datetime.UTC):%H:%M:%S} UTC"

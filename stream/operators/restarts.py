@@ -98,6 +98,7 @@ class Restarts:
         if record.log_tail:  # says nothing else that was not said before
             if workload is not None:
                 workload.tail = record.log_tail
+                workload.events = record.events or workload.events
                 self._workloads.put(key, workload)
             return
         if workload is None:
@@ -126,6 +127,8 @@ class Restarts:
         if not (restarts or kills or record.reason == "Evicted") and pod.shown == before:
             self._workloads.put(key, workload)  # most records: labels, heartbeats, other fields
             return
+        if restarts:
+            workload.events = record.events
         settings = self._settings
         if workload.count(record.uid, pod, restarts, settings):
             self._namespaces.touch(workload.cluster, ref.namespace, self._now, self._agenda)

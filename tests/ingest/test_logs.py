@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from alerting.testing import Story
 from ingest.cluster import Cluster
 from ingest.facts import Fact, fact_of
 from ingest.logs import LogReader, LogSettings
 from ingest.normalise import Normaliser
+from ingest.recent import Recent
 from stream.operators import OPERATORS
 from stream.operators.settings import OperatorSettings
-from stream.records import Finding, PodRecord, Tick
+from stream.records import EventRecord, Finding, PodRecord, Tick
 from stream.testing import ManualClock
 from tests.ingest.fake_apiserver import FakeApiServer
 from tests.ingest.watching import START, connect, eventually
@@ -131,6 +133,100 @@ def test_last_words_are_evidence_of_the_burst_and_change_nothing_else() -> None:
         found += [each for each in out if isinstance(each, Finding)]
     told = [part.text for each in found if each.state == "firing" for part in each.because]
     assert "last words: panic: no route" in told
+
+
+def event(number: int, reason: str, message: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"uid": f"e{number}", "name": f"e{number}", "namespace": "shop"},
+        "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "web", "uid": "web"},
+        "type": "Warning",
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": "2025-10-09T08:53:20Z",
+    } | fields
+
+
+def story(events: int, *told: dict[str, Any], at: float = START) -> PodRecord:
+    """A pod that is known, Events, and then its restart; returns what is said of that."""
+    normaliser = Normaliser(events=events)
+    normaliser.feed(fact_of(START - 7200.0, "prod", "pods", "LIST", pod(3)))
+    for each in told:
+        normaliser.feed(fact_of(START, "prod", "events", "ADDED", each))
+    content = pod(4)
+    content["metadata"]["resourceVersion"] = "8"
+    (record,) = normaliser.feed(fact_of(at, "prod", "pods", "MODIFIED", content))
+    assert isinstance(record, PodRecord)
+    return record
+
+
+UNHEALTHY = event(1, "Unhealthy", "Liveness probe failed: password=hunter2 refused", count=12)
+KILLING = event(2, "Killing", "Container c failed liveness probe", type="Normal")
+
+
+def test_a_restart_carries_what_was_said_of_its_pod_and_no_secret_of_it() -> None:
+    found = story(5, UNHEALTHY, KILLING).events
+    assert [(each.reason, each.count) for each in found] == [("Killing", 1), ("Unhealthy", 12)]
+    assert found[1].message == "Liveness probe failed: password=<redacted> refused"
+
+
+def test_ordinary_life_other_pods_and_what_is_an_hour_old_are_left_out() -> None:
+    started = event(3, "Started", "Started container c", type="Normal")
+    other = event(4, "Unhealthy", "no", involvedObject={"kind": "Pod", "name": "b", "uid": "b"})
+    node = event(5, "OOMKilling", "no", involvedObject={"kind": "Node", "name": "web"})
+    assert not story(5, started, other, node).events
+    assert not story(5, UNHEALTHY, at=START + 3600.0).events
+
+
+def test_no_more_events_are_kept_than_asked_for_and_none_unless_asked() -> None:
+    many = [event(number, "Unhealthy", f"{number}{'x' * 1000}") for number in range(10)]
+    found = story(3, *many).events
+    assert [each.message[0] for each in found] == ["9", "8", "7"]
+    assert {len(each.message) for each in found} == {500}
+    assert not story(0, *many).events
+    recent = Recent(3, capacity=2)
+    (told,) = Normaliser().feed(fact_of(START, "prod", "events", "ADDED", UNHEALTHY))
+    assert isinstance(told, EventRecord)
+    for name in ("a", "b", "c"):
+        recent.note(name, told)
+    assert [bool(recent.of(name, START)) for name in ("a", "b", "c")] == [False, True, True]
+
+
+def test_an_event_that_repeats_is_one_line_at_its_newest_count() -> None:
+    again = UNHEALTHY | {"count": 13}
+    again["metadata"] = UNHEALTHY["metadata"] | {"resourceVersion": "9"}
+    (line,) = story(5, UNHEALTHY, again).events
+    assert line.count == 13
+
+
+def test_recent_events_reach_the_notification_beside_the_last_words() -> None:
+    normaliser, restarts = Normaliser(events=5), OPERATORS["restarts"](OperatorSettings())
+    found: list[Finding] = []
+    for number in range(8):
+        at = START + 60.0 * number
+        content = pod(number)
+        content["metadata"]["resourceVersion"] = str(number + 1)
+        again = UNHEALTHY | {"count": 12 + number}
+        again["metadata"] = UNHEALTHY["metadata"] | {"resourceVersion": str(number + 1)}
+        words = {"namespace": "shop", "pod": "web", "uid": "web", "container": "c", "text": "no!"}
+        facts = [
+            fact_of(at, "prod", "events", "MODIFIED", again),
+            fact_of(at, "prod", "pods", "MODIFIED", content),
+            fact_of(at + 1.0, "prod", "logs", "SAMPLE", words),
+        ]
+        records = [record for fact in facts for record in normaliser.feed(fact)]
+        pods = [each for each in records if isinstance(each, PodRecord)]
+        out = restarts.on_records([*pods, Tick("prod", at + 30.0)])
+        found += [each for each in out if isinstance(each, Finding)]
+    (firing,) = [each for each in found if each.state == "firing" and each.rule == "restart-burst"]
+    (part,) = [each for each in firing.because if each.name == "events"]
+    assert str(part.value).startswith("08:53:20 UTC Unhealthy ×")
+    told = Story()
+    told.at(0).firing("restart-burst", firing.object, because=firing.because)
+    told.at(5).quiet()
+    (notice,) = told.between(0, 5).notified()
+    assert "- recent events: Unhealthy ×" in notice.text
+    assert "password=<redacted> refused" in notice.text
+    assert "- last words: no!" in notice.text
 
 
 def test_last_words_of_a_pod_that_is_gone_give_nothing() -> None:
