@@ -46,7 +46,11 @@ EVIDENCE: Final[Mapping[str, Weight]] = {
     "node-deleted": Weight("node", 6.0, 600.0, 1800.0),
     "oom-kill": Weight("oom", 6.0, 1800.0, 3600.0),
     "pod-evicted": Weight("eviction", 3.0, 600.0, 1800.0),
+    "node-odd": Weight("node-odd", 0.8, 900.0, 1800.0),
 }
+# Facts that only tell something when they came before, and by their own score: never a reason to
+# think that a cause is known, as they stay behind *unknown*.
+_ODD: Final = "node-odd"
 # Alerts on the node that an affected pod runs on.
 NODE_ALERTS: Final[Mapping[str, float]] = {
     "node-not-ready": 8.0,
@@ -131,7 +135,7 @@ def near(
         for fact in facts
         if (known := EVIDENCE.get(fact.rule)) is not None
         and (fact.rule, fact.object) not in own
-        and began - known.reach <= fact.at <= latest
+        and began - known.reach <= fact.at <= (began if fact.rule == _ODD else latest)
     ]
     releases = [fact for fact in found if fact.rule == "release"]
     return [
@@ -222,6 +226,8 @@ def _weight(fact: Finding, began: float, generations: Collection[str]) -> float:
     weight: float = known.weight * 0.5 ** (max(0.0, began - fact.at) / known.half_life)
     if known.kind == "release" and fact.labels.get("generation") in generations:
         weight *= 2.0  # only the new generation is affected
+    if fact.rule == _ODD:
+        weight *= min(fact.score, 1.0)
     if fact.rule == "config-change" and _only_metadata(fact):
         weight *= 0.05  # a controller's annotation changes nothing that runs
     return weight

@@ -60,9 +60,11 @@ class Moment:
         """Say that it is over."""
         return self._say("resolved", rule, ref, Severity.INFO, None, (), "", labels)
 
-    def evidence(self, rule: str, ref: ObjectRef, summary: str = "", **labels: str) -> Moment:
+    def evidence(
+        self, rule: str, ref: ObjectRef, summary: str = "", *, score: float = 0.0, **labels: str
+    ) -> Moment:
         """Say what only explains."""
-        return self._say("evidence", rule, ref, Severity.INFO, None, (), summary, labels)
+        return self._say("evidence", rule, ref, Severity.INFO, None, (), summary, labels, score)
 
     def quiet(self) -> Moment:
         """Nothing more is said until now."""
@@ -79,6 +81,7 @@ class Moment:
         because: tuple[Part, ...],
         summary: str,
         labels: dict[str, str],
+        score: float = 0.0,
     ) -> Moment:
         number = len(self._story.findings)
         self._story.findings.append(
@@ -93,6 +96,7 @@ class Moment:
                 summary=summary or f"{rule} of {ref.name}",
                 since=self._at,
                 expected_at=due,
+                score=score,
                 because=because,
                 labels=labels,
                 source=self._source,

@@ -31,6 +31,7 @@ _SUPPRESSED: Final = 200  # latest lines; the counts go on without them
 _NOTIFICATIONS: Final = 2000
 _EPISODES: Final = 20_000  # distinct episodes remembered to be counted once
 _GAPS: Final = 50
+_ODD: Final = 500  # oddities of nodes: a day of a few hundred of them
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +76,7 @@ class Feed:
         self.reasons: Counter[str] = Counter()
         self.totals: Counter[str] = Counter()  # findings, alerts, incidents, messages, gaps …
         self.gaps: deque[Gap] = deque(maxlen=_GAPS)
+        self.odd: deque[Finding] = deque(maxlen=_ODD)
         self.run = Pulse()
         self.rates: dict[str, float] = {}  # "records": a second; "speed": event s per s
         self.account: Counter[str] = Counter()  # what the events operator says of its lines
@@ -199,6 +201,9 @@ class Feed:
                 for part in finding.because:
                     if not isinstance(part.value, str):
                         self.account[part.name] += int(part.value)
+        elif finding.state == "evidence" and finding.rule == "node-odd":
+            if self._first_time("odd", finding.id):
+                self.odd.append(finding)
         elif finding.state == "firing":
             episode = (finding.cluster, finding.rule, str(finding.object), str(finding.since))
             self.totals["findings"] += self._first_time("finding", *episode)

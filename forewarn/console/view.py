@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from forewarn.console import words
 from forewarn.console.funnel import funnel
 from forewarn.console.incident import cards
+from forewarn.console.odd import odd
 from forewarn.console.outlook import WITHIN, plot, risks
 from forewarn.console.series import Series
 
@@ -42,6 +43,7 @@ def view(feed: Feed, series: str = "", ago: float | None = None) -> dict[str, An
         "risks": risks(feed, soon, len(risky) - len(soon), chosen),
         "incidents": cards(feed),
         "plot": plot(feed, chosen, ago),
+        "odd": odd(feed),
         "funnel": funnel(feed),
         "foot": _foot(feed),
     }

@@ -15,6 +15,7 @@ from stream.operators.changes import Changes
 from stream.operators.events import Events
 from stream.operators.growth import Growth
 from stream.operators.nodes import Nodes
+from stream.operators.oddity import Oddities
 from stream.operators.restarts import Restarts
 from stream.operators.settings import OperatorSettings
 
@@ -24,4 +25,5 @@ OPERATORS: Final[Mapping[str, Callable[[OperatorSettings], Operator]]] = {
     "nodes": lambda settings: Nodes(settings.nodes),
     "changes": lambda settings: Changes(settings.changes),
     "growth": lambda settings: Growth(settings.growth),
+    "oddity": lambda settings: Oddities(settings.oddity),
 }

@@ -12,6 +12,7 @@ from stream.operators.changes import ChangeSettings
 from stream.operators.events import EventSettings
 from stream.operators.growth import GrowthSettings
 from stream.operators.nodes import NodeSettings
+from stream.operators.oddity import OdditySettings
 from stream.operators.restarts import RestartSettings
 
 
@@ -24,3 +25,4 @@ class OperatorSettings:
     nodes: NodeSettings = field(default_factory=NodeSettings)
     changes: ChangeSettings = field(default_factory=ChangeSettings)
     growth: GrowthSettings = field(default_factory=GrowthSettings)
+    oddity: OdditySettings = field(default_factory=OdditySettings)

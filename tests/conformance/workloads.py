@@ -165,7 +165,7 @@ def events(seed: int, count: int = 400) -> list[Input]:
 
 
 def nodes(seed: int, count: int = 400) -> list[Input]:
-    """Scrapes and node objects: memory that grows, a disk that fills, one reboot, NotReady."""
+    """Scrapes and node objects: growing memory, a filling disk, a reboot, NotReady, then busy."""
     allocatable = Allocatable(cpu=4.0, memory=8 * GIB, pods=110.0, ephemeral_storage=90 * GIB)
 
     def scrape(chance: random.Random, cluster: str, at: float, i: int) -> NodeMetricsRecord:
@@ -188,7 +188,7 @@ def nodes(seed: int, count: int = 400) -> list[Input]:
             cluster=cluster,
             at=at,
             node=f"node-{i}",
-            cpu=None if nothing else 2.0 * noise,
+            cpu=None if nothing else (6.0 if at > START + 5_800.0 else 2.0) * noise,
             memory=(4 + 0.7 * hours * (i == 0)) * GIB * noise,
             memory_available=None if nothing else 3 * GIB,
             filesystem=None if nothing else disk,

@@ -291,6 +291,38 @@ def test_records_that_come_again_are_counted_once(feed):
     assert feed.totals["incidents"] == 2
 
 
+def test_the_oddest_of_the_last_day_come_first_each_once(feed):
+    assert page(feed)["odd"]["some"] is False
+
+    def odd(name: str, hour: float, score: float) -> Finding:
+        return Finding(
+            id=name,
+            rule="node-odd",
+            state="evidence",
+            at=hour * HOUR,
+            cluster="c",
+            object=NODE,
+            severity=Severity.INFO,
+            summary="cpu of Node n is odd",
+            since=hour * HOUR,
+            score=score,
+            because=(Part(name="record", value=score, text="outside all that was seen of it"),),
+            labels={"resource": "cpu"},
+        )
+
+    for name, hour, score in (("old", 1, 0.9), ("weak", 20, 0.3), ("strong", 21, 0.8)):
+        for _ in range(2):
+            feed.apply("findings", odd(name, hour, score))
+    for i in range(8):
+        feed.apply("findings", odd(f"last-{i}", 26, 0.25))
+    shown = page(feed)["odd"]
+    assert [row["key"] for row in shown["rows"][:2]] == ["strong", "weak"]
+    assert len(shown["rows"]) == 6
+    assert shown["more"] == "4 weaker ones in the same time"
+    assert shown["rows"][0]["text"] == "outside all that was seen of it"
+    assert feed.totals["findings"] == 0, "evidence is no finding that fires"
+
+
 def test_the_funnel_counts_and_says_why(feed):
     feed.pulse(Pulse(events=48_112))
     held = Suppressed(at=1.0, rule="r", cluster="c", object=NODE, reason=Reason.INHIBITED, count=7)

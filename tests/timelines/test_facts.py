@@ -55,6 +55,20 @@ def test_a_rule_that_is_turned_off_explains_but_does_not_alert() -> None:
     assert incident.cause.kind == "oom"
 
 
+def test_a_node_that_was_odd_before_is_a_suspect_that_never_leads() -> None:
+    story = Story()
+    story.at(-10).evidence("node-odd", NODE, "memory of the node is odd", score=0.9)
+    story.at(0).firing("restart-burst", CHECKOUT, node=NODE.name)
+    story.at(5).evidence("node-odd", NODE, "processors of the node are odd", score=0.9)
+    story.at(10).quiet()
+    (incident,) = story.incidents()
+    assert incident.cause is None, "it is likelier that the cause is not known"
+    odd = [cause for cause in incident.causes if cause.kind == "node-odd"]
+    assert [cause.text for cause in odd] == ["memory of the node is odd, 10 min before"]
+    assert 0.0 < odd[0].odds < 0.5
+    assert not story.between(-20, -1).notified(), "by itself it tells nobody"
+
+
 def test_what_people_think_of_events_stands_on_the_timeline_of_their_incident() -> None:
     story = Story()
     story.at(0).firing("event-anomaly", CHECKOUT)
