@@ -30,6 +30,7 @@ from alerting.wire import decode
 from stream.bus import Bus, Outgoing, Ownership
 from stream.clock import Clock
 from stream.errors import Fenced, Rejected, Unavailable
+from stream.histogram import Histogram
 from stream.topics import NOTIFICATIONS
 
 APP: Final = "delivery"
@@ -71,8 +72,12 @@ class DeliveryTask:
 
     Attributes
     ----------
+    records
+        How many notifications it has read.
     outcomes
         How many notifications came to which outcome, by (channel, outcome).
+    latency
+        Seconds from reading a notification to its delivery, by channel.
     """
 
     def __init__(
@@ -107,7 +112,14 @@ class DeliveryTask:
         self._written = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self.records = 0
         self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.latency: dict[str, Histogram] = {name: Histogram() for name in channels}
+
+    @property
+    def waiting(self) -> int:
+        """How many notifications are read and not settled."""
+        return sum(not job.settled for job in self._jobs)
 
     async def start(self) -> None:
         """Own the task and read the ledger."""
@@ -154,6 +166,7 @@ class DeliveryTask:
                 read += 1
                 await self._receive(message.offset, message.value)
             self._offset = batch.next_offset
+        self.records += read
         await self._advance()
         return read
 
@@ -301,6 +314,8 @@ class DeliveryTask:
         await self._write(entry, ledger.outgoing(entry, self._partitions))
         job.settled = True
         self.outcomes[entry.channel, outcome.value] += 1
+        if outcome is Outcome.DELIVERED:
+            self.latency[entry.channel].observe(entry.at - job.received)
         level = logging.ERROR if outcome is Outcome.FAILED else logging.DEBUG
         _log.log(
             level,

@@ -69,6 +69,11 @@ class AlertTask:
         Every source that speaks of a cluster, such as ``pods/0``; all of them are waited for.
     clock
         Decides when to commit, never what.
+
+    Attributes
+    ----------
+    records
+        How many findings it has taken in.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class AlertTask:
         self._touched: dict[str, None] = {}
         self._offset = 0
         self._committed_at = clock.now()
+        self.records = 0
 
     async def start(self) -> None:
         """Own the task, fencing whoever had it, and go on where its state stands.
@@ -140,6 +146,7 @@ class AlertTask:
                     self._take(message.offset, message.value, message.key)
                 self._offset = batch.next_offset
                 read += len(batch.messages)
+            self.records += read
         except Unavailable:
             await self._drop()
             raise

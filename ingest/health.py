@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
+from stream.histogram import Histogram
+
 Phase = Literal["new", "connecting", "listing", "watching", "waiting", "sampling", "stopped"]
 
 # A watch reconnects after its idle time; a probe fails only when that did not help either.
@@ -33,6 +35,8 @@ class Status:
     required: bool = True
     """Whether ingest is unready without it; samples only leave the picture poorer."""
     phase: Phase = "new"
+    listing_since: float = 0.0
+    """When the last list was begun."""
     listed_at: float | None = None
     """When the last list was complete."""
     heard_at: float | None = None
@@ -44,7 +48,9 @@ class Status:
     known: int = 0
     """Objects that the server is known to have."""
     counts: Counter[str] = field(default_factory=Counter)
-    """lists, watches, facts, waits, bookmarks, gaps, broken_lines, bytes, "restart:<reason>"."""
+    """lists (requests), watches, facts, waits, bookmarks, gaps, broken_lines, bytes, "restart:<reason>"."""
+    lists: Histogram = field(default_factory=Histogram)
+    """Seconds that each complete list took, its pages or its stream together."""
 
 
 class Check(NamedTuple):

@@ -287,7 +287,7 @@ class Reflector:
     async def _list(self) -> None:
         """Read the whole list in pages and compare it with what is known."""
         self.status.phase = "listing"
-        self._known.begin()
+        self._begin_list()
         token = ""
         while True:
             page = await self._get_page(token)
@@ -306,6 +306,10 @@ class Reflector:
             if not token:
                 await self._list_done(page.metadata.resource_version)
                 return
+
+    def _begin_list(self) -> None:
+        self._known.begin()
+        self.status.listing_since = self._clock.now()
 
     async def _get_page(self, token: str) -> _Page | None:
         """Return a page; None where it was too long and is to be asked for in smaller pieces."""
@@ -355,6 +359,7 @@ class Reflector:
         self._version = version
         self._must_list, self._list_from, self._listed = self._rescoping, "", True
         self._sound_at = self.status.listed_at = self._clock.now()
+        self.status.lists.observe(self._sound_at - self.status.listing_since)
         self._cause = self.status.reason = ""
         self.status.known = len(self._known)
         self.listed.set()
@@ -375,7 +380,7 @@ class Reflector:
         ]
         if listing:
             params += [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]
-            self._known.begin()
+            self._begin_list()
         if self._selector:
             params.append(("labelSelector", self._selector))
         self.status.counts["watches"] += 1

@@ -17,9 +17,14 @@ between partitions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple, Protocol
+
+from stream.errors import Corrupt, Fenced, Rejected, Unavailable
 
 
 class TopicSpec(NamedTuple):
@@ -68,6 +73,60 @@ class Position(NamedTuple):
 
     source: str
     value: bytes
+
+
+class Lag(NamedTuple):
+    """How far a reading position of this process is from the end of what is committed."""
+
+    group: str  # of a subscription, or the application of a task
+    topic: str
+    partition: int
+    records: int  # offsets to the end; on Kafka markers of transactions count
+    held_seconds: float = 0.0  # how long that end has stood still below an open transaction
+
+
+class Abort(StrEnum):
+    """Why a transaction failed."""
+
+    FENCED = "fenced"  # there is a newer owner
+    UNAVAILABLE = "unavailable"  # not known whether it was written
+    REJECTED = "rejected"
+    CORRUPT = "corrupt"
+    INTERRUPTED = "interrupted"  # the process was ending, or has a bug
+
+    @classmethod
+    def by(cls, error: BaseException) -> Abort:
+        """Return what `error` means."""
+        match error:
+            case Fenced():
+                return cls.FENCED
+            case Unavailable():
+                return cls.UNAVAILABLE
+            case Rejected():
+                return cls.REJECTED
+            case Corrupt():
+                return cls.CORRUPT
+            case _:
+                return cls.INTERRUPTED
+
+
+@dataclass(slots=True)
+class BusCounters:
+    """What a bus did since it was opened; whoever exports metrics reads it."""
+
+    transactions: int = 0  # committed
+    aborts: Counter[Abort] = field(default_factory=Counter)
+    rebalances: int = 0  # times that a crew was told what is its own
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Count the transaction that is tried in the block."""
+        try:
+            yield
+        except BaseException as error:
+            self.aborts[Abort.by(error)] += 1
+            raise
+        self.transactions += 1
 
 
 class Ownership(Protocol):
@@ -166,6 +225,11 @@ class Subscription(Reading, Protocol):
 class Bus(Protocol):
     """An ordered, partitioned, replayable log."""
 
+    @property
+    def counters(self) -> BusCounters:
+        """What it did since it was opened."""
+        ...
+
     async def ensure(self, topics: Sequence[TopicSpec]) -> None:
         """Create what is missing.
 
@@ -216,6 +280,16 @@ class Bus(Protocol):
 
     async def end_offsets(self, topic: str) -> Sequence[int]:
         """Return, per partition, the offset that the next message will get."""
+        ...
+
+    async def lag(self) -> Sequence[Lag]:
+        """Return how far the tasks and subscriptions that are open here are behind.
+
+        Raises
+        ------
+        Unavailable
+            Where the ends are is not to be learned now.
+        """
         ...
 
     async def settled(self, topic: str) -> None:

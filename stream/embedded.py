@@ -25,7 +25,9 @@ from typing import Final, ParamSpec, TypeVar
 
 from stream.bus import (
     Batch,
+    BusCounters,
     Crew,
+    Lag,
     Outgoing,
     Ownership,
     Part,
@@ -52,6 +54,7 @@ class EmbeddedBus:
 
     def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
         self._file = _File(path, synchronous)
+        self.counters = self._file.counters
 
     @classmethod
     @asynccontextmanager
@@ -92,7 +95,8 @@ class EmbeddedBus:
 
     async def publish(self, messages: Sequence[Outgoing], position: Position | None = None) -> None:
         """Append, all or nothing, and remember `position` with it."""
-        await self._file.write(self._file.writer.publish, messages, position)
+        with self.counters.transaction():
+            await self._file.write(self._file.writer.publish, messages, position)
 
     async def position(self, source: str) -> bytes | None:
         """Return the last committed position of `source`."""
@@ -102,14 +106,19 @@ class EmbeddedBus:
         """Take the task, fencing whoever had it."""
         task = f"{app}/{partition}"
         epoch = await self._file.write(self._file.writer.own, task)
-        return _Ownership(self._file, task, partition, epoch, inputs)
+        return _Ownership(self._file, app, partition, epoch, inputs)
 
     @asynccontextmanager
     async def subscribe(self, topics: Sequence[str], group: str) -> AsyncIterator[Subscription]:
         """Read all partitions of `topics` as `group`, from its last commit, or from the oldest."""
         done = self._file.reader.remembered(group)
         parts = [(name, p) for name in topics for p in range(self._file.reader.partitions(name))]
-        yield _Subscription(self._file, group, {part: done.get(part) for part in parts})
+        reading = _Reading(group, {part: done.get(part) for part in parts})
+        self._file.readings.add(reading)
+        try:
+            yield _Subscription(self._file, reading)
+        finally:
+            self._file.readings.discard(reading)
 
     @asynccontextmanager
     async def reading(self, offsets: Mapping[Part, int]) -> AsyncIterator[Reading]:
@@ -118,6 +127,7 @@ class EmbeddedBus:
 
     async def follow(self, app: str, topic: str, crew: Crew) -> None:
         """Give `crew` all tasks: a file is one process' to work on."""
+        self.counters.rebalances += 1
         await crew.take(frozenset(range(self._file.reader.partitions(topic))))
         await asyncio.get_running_loop().create_future()
 
@@ -132,6 +142,16 @@ class EmbeddedBus:
     async def end_offsets(self, topic: str) -> Sequence[int]:
         """Return, per partition, the offset that the next message will get."""
         return [end for _, end in self._file.reader.bounds(topic)]
+
+    async def lag(self) -> Sequence[Lag]:
+        """Return how far the tasks and subscriptions that are open here are behind."""
+        store, found = self._file.reader, []
+        for reading in self._file.readings:
+            for (topic, partition), at in reading.offsets.items():
+                oldest, end = store.bounds(topic)[partition]
+                start = oldest if at is None else at
+                found.append(Lag(reading.group, topic, partition, end - start))
+        return found
 
     async def settled(self, topic: str) -> None:
         """Return: what is committed can be read."""
@@ -151,6 +171,8 @@ class _File:
     def __init__(self, path: Path, synchronous: Synchronous) -> None:
         self.writer = Store(path, synchronous)
         self.reader = Store(path, synchronous)
+        self.counters = BusCounters()
+        self.readings: set[_Reading] = set()  # of those who are open
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bus")
         self._grown = asyncio.Event()
         self._closed = False
@@ -193,7 +215,8 @@ class _File:
 class _Reading:
     """Positions over topic-partitions, read in turn so that a full one starves no other."""
 
-    def __init__(self, offsets: dict[tuple[str, int], int | None]) -> None:
+    def __init__(self, group: str, offsets: dict[tuple[str, int], int | None]) -> None:
+        self.group = group
         self.offsets = offsets
         self._turn = 0
 
@@ -218,15 +241,16 @@ class _Ownership:
     """A task's hold on its partition, until another owner comes."""
 
     def __init__(
-        self, file: _File, task: str, partition: int, epoch: int, inputs: Sequence[str]
+        self, file: _File, app: str, partition: int, epoch: int, inputs: Sequence[str]
     ) -> None:
         self._file = file
-        self._task = task
+        self._task = f"{app}/{partition}"
         self._partition = partition
         self._epoch = epoch
         self._inputs = inputs
-        self._reading = _Reading({})
+        self._reading = _Reading(app, {})
         self._released = False
+        file.readings.add(self._reading)
 
     @property
     def epoch(self) -> int:
@@ -237,9 +261,9 @@ class _Ownership:
         return await self._file.write(self._file.writer.state, self._task)
 
     def seek(self, offsets: Mapping[str, int]) -> None:
-        self._reading = _Reading(
-            {(topic, self._partition): offsets.get(topic) for topic in self._inputs}
-        )
+        self._reading.offsets = {
+            (topic, self._partition): offsets.get(topic) for topic in self._inputs
+        }
 
     async def poll(self, limit: int, wait: float = 0.0) -> Sequence[Batch]:
         return await self._file.poll(self._reading, limit, wait)
@@ -253,9 +277,10 @@ class _Ownership:
         if self._released:
             raise Fenced(f"task {self._task} was released; own it anew")
         commit = self._file.writer.commit
-        await self._file.write(
-            commit, self._task, self._partition, self._epoch, outputs, changelog, offsets
-        )
+        with self._file.counters.transaction():
+            await self._file.write(
+                commit, self._task, self._partition, self._epoch, outputs, changelog, offsets
+            )
 
     async def committed(self) -> Mapping[str, int]:
         remembered = self._file.reader.remembered(self._task)
@@ -263,6 +288,7 @@ class _Ownership:
 
     async def release(self) -> None:
         self._released = True
+        self._file.readings.discard(self._reading)
 
 
 class _Alone:
@@ -270,7 +296,7 @@ class _Alone:
 
     def __init__(self, file: _File, offsets: Mapping[Part, int]) -> None:
         self._file = file
-        self._reading = _Reading(dict(offsets))
+        self._reading = _Reading("", dict(offsets))
 
     async def poll(self, limit: int, wait: float = 0.0) -> Sequence[Batch]:
         return await self._file.poll(self._reading, limit, wait)
@@ -279,14 +305,13 @@ class _Alone:
 class _Subscription:
     """A group's reading position over whole topics."""
 
-    def __init__(self, file: _File, group: str, offsets: dict[tuple[str, int], int | None]) -> None:
+    def __init__(self, file: _File, reading: _Reading) -> None:
         self._file = file
-        self._group = group
-        self._reading = _Reading(offsets)
+        self._reading = reading
 
     async def poll(self, limit: int, wait: float = 0.0) -> Sequence[Batch]:
         return await self._file.poll(self._reading, limit, wait)
 
     async def commit(self) -> None:
         done = {part: at for part, at in self._reading.offsets.items() if at is not None}
-        await self._file.write(self._file.writer.remember, self._group, done)
+        await self._file.write(self._file.writer.remember, self._reading.group, done)

@@ -26,6 +26,7 @@ from typing import Final
 from stream.bus import (
     Batch,
     Crew,
+    Lag,
     Outgoing,
     Ownership,
     Part,
@@ -36,7 +37,7 @@ from stream.bus import (
 )
 from stream.clock import Clock, SystemClock
 from stream.errors import ForewarnError
-from stream.kafka_connection import Admin, Connection, check_extension
+from stream.kafka_connection import Admin, Connection, check_extension, translated
 from stream.kafka_group import GroupReading, follow
 from stream.kafka_reader import Asker, Reader
 from stream.kafka_settings import KafkaSettings
@@ -80,6 +81,8 @@ class KafkaBus:
         self._stack = AsyncExitStack()
         self.counters = KafkaCounters()
         self._owned: list[KafkaOwnership] = []
+        self._subscribed: list[GroupReading] = []
+        self._held: dict[Part, tuple[int, float]] = {}  # an end below a transaction, since when
         self._shared = Shared(connection, admin, asker, self._topics, clock, self.counters)
 
     @classmethod
@@ -138,14 +141,13 @@ class KafkaBus:
         async with self._writing.setdefault(name, asyncio.Lock()):
             writer = await self._writer(name)
             try:
-                await writer.write(records)
+                with self.counters.transaction():
+                    await writer.write(records)
             except BaseException as error:
                 del self._writers[name]
-                self.counters.aborts += 1
                 if not isinstance(error, ForewarnError):
                     await writer.aclose()
                 raise
-            self.counters.transactions += 1
 
     async def position(self, source: str) -> bytes | None:
         """Return the last committed position of `source`, and fence whoever publishes for it.
@@ -202,7 +204,11 @@ class KafkaBus:
         for topic in topics:
             await self._topics.parts(topic)
         async with GroupReading.open(self._connection, self._asker, topics, group) as reading:
-            yield reading
+            self._subscribed.append(reading)
+            try:
+                yield reading
+            finally:
+                self._subscribed.remove(reading)
 
     @asynccontextmanager
     async def reading(self, offsets: Mapping[Part, int]) -> AsyncIterator[Reading]:
@@ -218,7 +224,7 @@ class KafkaBus:
     async def follow(self, app: str, topic: str, crew: Crew) -> None:
         """Be a member of the group `app`, and tell `crew` what it is assigned."""
         await self._topics.parts(topic)
-        await follow(self._connection, self._asker, app, topic, crew)
+        await follow(self._connection, self._asker, app, topic, crew, self.counters)
 
     async def read(self, topic: str, partition: int, offset: int, limit: int) -> Batch | None:
         """Return messages from `offset` on without any group; None where there is none."""
@@ -272,6 +278,35 @@ class KafkaBus:
 
     async def _bounds(self, topic: str) -> list[tuple[int, int]]:
         return await self._asker.bounds(await self._topics.parts(topic))
+
+    async def lag(self) -> Sequence[Lag]:
+        """Return how far the tasks and subscriptions that are open here are behind.
+
+        Asks the brokers. An open transaction holds the end of what is committed back; how long one
+        end has stood so is counted from one call to the next.
+        """
+        readers: list[KafkaOwnership | GroupReading] = [
+            *(task for task in self._owned if not task.released),
+            *self._subscribed,
+        ]
+        with translated("ask how far behind we are"):
+            async with asyncio.timeout(self._connection.settings.request_timeout):
+                named = [await reader.positions() for reader in readers]
+                parts = sorted({part for _, positions in named for part in positions})
+                ends = dict(zip(parts, await self._asker.reach(parts), strict=True))
+        now, held = self._clock.now(), self._held
+        self._held = {
+            part: held[part] if held.get(part, (-1,))[0] == end else (end, now)
+            for part, (end, written) in ends.items()
+            if end < written
+        }
+        found = []
+        for group, positions in named:
+            for part, at in positions.items():
+                (end, _), (topic, partition) = ends[part], part
+                _, since = self._held.get(part, (end, now))
+                found.append(Lag(group, topic, partition, max(0, end - at), now - since))
+        return found
 
     async def settled(self, topic: str) -> None:
         """Return when no transaction is open on `topic`.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -21,10 +21,11 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.structs import TopicPartition
 
-from stream.bus import Batch, Crew
+from stream.bus import Batch, BusCounters, Crew
 from stream.errors import ForewarnError
 from stream.kafka_connection import Connection, ours, translated
 from stream.kafka_reader import Asker, Reader
+from stream.kafka_topics import Part
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class GroupReading:
     def __init__(self, connection: Connection, asker: Asker, group: str) -> None:
         self._connection = connection
         self._asker = asker
+        self._group = group
         self._reader = Reader(connection, asker, **_arguments(connection, group))
         self._failed: ForewarnError | None = None
         self._polled: dict[TopicPartition, int] = {}
@@ -98,6 +100,11 @@ class GroupReading:
             with translated("commit a position"):
                 await self._reader.consumer.commit(done)
 
+    async def positions(self) -> tuple[str, Mapping[Part, int]]:
+        """Return the group, and where it reads on; nowhere while that is being decided."""
+        placed = self._placed.is_set() and self._failed is None
+        return self._group, await self._reader.positions() if placed else {}
+
     async def place(self, assigned: Collection[TopicPartition]) -> None:
         """Begin where the group has committed, or at the oldest; the reader itself never resets."""
         consumer = self._reader.consumer
@@ -132,8 +139,9 @@ class _Placing(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 class _Handing(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """Tells a crew what it has, and lets it finish before others get it."""
 
-    def __init__(self, group: str, crew: Crew, budget: float) -> None:
+    def __init__(self, group: str, crew: Crew, budget: float, counters: BusCounters) -> None:
         self._group = group
+        self._counters = counters
         self._crew = crew
         self._budget = budget
         self.consumer: Any = None
@@ -149,6 +157,7 @@ class _Handing(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             log.warning("group=%s not paused in time: its commit will be fenced", self._group)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self._counters.rebalances += 1
         self.consumer.pause(*assigned)  # tasks read; this consumer never does
         log.info("group=%s assigned=%s", self._group, _numbers(assigned))
         await self._crew.take(frozenset(part.partition for part in assigned))
@@ -158,7 +167,14 @@ def _numbers(parts: Collection[TopicPartition]) -> str:
     return ",".join(map(str, sorted(part.partition for part in parts))) or "none"
 
 
-async def follow(connection: Connection, asker: Asker, group: str, topic: str, crew: Crew) -> None:
+async def follow(
+    connection: Connection,
+    asker: Asker,
+    group: str,
+    topic: str,
+    crew: Crew,
+    counters: BusCounters,
+) -> None:
     """Be a member of `group`, and keep telling `crew` which partitions of `topic` are its own.
 
     Returns only by cancellation; leaves the group then, so that others need not wait.
@@ -168,7 +184,7 @@ async def follow(connection: Connection, asker: Asker, group: str, topic: str, c
     Unavailable, Rejected
         The group cannot be joined.
     """
-    listener = _Handing(group, crew, connection.settings.session_timeout / 2)
+    listener = _Handing(group, crew, connection.settings.session_timeout / 2, counters)
     # It never reads, so where it would begin does not matter; only that it has a position.
     arguments = _arguments(connection, group) | {"auto_offset_reset": "latest"}
     reader = Reader(connection, asker, **arguments)

@@ -50,17 +50,29 @@ class Asker:
         """Connect; raises `Unavailable` or `Rejected`."""
         await _started(self._connection, self._consumer)
 
-    async def settled(self, parts: Sequence[Part]) -> None:
-        """Return when the ends of what is written and of what is committed are the same."""
+    async def reach(self, parts: Sequence[Part]) -> list[tuple[int, int]]:
+        """Return, per partition, the first offset that is not committed and that is not written."""
+        names = [self._connection.part(*part) for part in parts]
+        written = await self._written(names)  # first, so that it is not ahead for being newer
+        ends = await self.ends(names)
+        return [(ends[name], written[name]) for name in names]
+
+    async def _written(self, names: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         async with self._opening:  # several tasks restore at once
             if self._uncommitted is None:
                 consumer = self._made("read_uncommitted")
                 await _started(self._connection, consumer)
                 self._uncommitted = consumer
+        with translated("ask where the log is written"):
+            found: Mapping[TopicPartition, int] = await self._uncommitted.end_offsets(names)
+            return found
+
+    async def settled(self, parts: Sequence[Part]) -> None:
+        """Return when the ends of what is written and of what is committed are the same."""
         names = [self._connection.part(*part) for part in parts]
         settings = self._connection.settings
+        written = await self._written(names)
         with translated("wait for open transactions"):
-            written = await self._uncommitted.end_offsets(names)
             async with asyncio.timeout(settings.transaction_timeout + settings.request_timeout):
                 while any(  # noqa: ASYNC110  # no broker tells us
                     end < written[name] for name, end in (await self.ends(names)).items()
@@ -186,6 +198,15 @@ class Reader:
             self.consumer.assign(list(parts))
             for part, at in parts.items():
                 self.consumer.seek(part, oldest[part] if at is None else at)
+
+    async def positions(self) -> dict[Part, int]:
+        """Return where `poll` goes on, in each partition that has been given to us."""
+        return {
+            (self._connection.unnamed(name.topic), name.partition): await self.consumer.position(
+                name
+            )
+            for name in self.consumer.assignment()
+        }
 
     async def poll(self, limit: int, wait: float = 0.0) -> list[Batch]:
         """Return up to `limit` messages; waits up to `wait` seconds when there is none.

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stream.bus import Batch, Outgoing, Part
+from stream.bus import Batch, BusCounters, Outgoing, Part
 from stream.clock import Clock
 from stream.errors import Fenced, Unavailable
 from stream.kafka_connection import Admin, Connection, translated
@@ -34,12 +34,9 @@ _SOON: Final = 0.01  # seconds: a retired task is owned anew at once
 
 
 @dataclass(slots=True)
-class KafkaCounters:
-    """What a bus did since it was opened; whoever exports metrics reads it."""
+class KafkaCounters(BusCounters):
+    """What this bus counts besides."""
 
-    transactions: int = 0
-    aborts: int = 0  # commits that failed, whatever the reason
-    fenced: int = 0
     retired: int = 0
     restoring: int = 0  # tasks that read their changelog now
     restored: int = 0  # changelog records read so far
@@ -148,6 +145,10 @@ class KafkaOwnership:
                 self._sought = True
             return await self._reader.poll(limit, wait)
 
+    async def positions(self) -> tuple[str, Mapping[Part, int]]:
+        """Return the application, and where its task reads on."""
+        return self._app, await self._reader.positions() if self._sought else {}
+
     async def committed(self) -> Mapping[str, int]:
         """Return what the group named like the application has committed."""
         parts = [self._shared.connection.part(topic, self._partition) for topic in self._inputs]
@@ -171,17 +172,12 @@ class KafkaOwnership:
             records[state_topic(self._app), self._partition] = [
                 Record(key, value) for key, value in changelog.items()
             ]
-        try:
+        with counters.transaction():
             await self._writer.write(
                 records,
                 self._app,
                 {connection.part(t, self._partition): at for t, at in offsets.items()},
             )
-        except BaseException as error:
-            counters.aborts += 1
-            counters.fenced += isinstance(error, Fenced)
-            raise
-        counters.transactions += 1
 
     async def release(self) -> None:
         """Give the task up. Idempotent."""

@@ -25,7 +25,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stream.bus import Batch, Bus, Message, Ownership
@@ -34,6 +34,7 @@ from stream.clock import Clock
 from stream.codec import digest, outgoing
 from stream.dead_letters import letter, sift
 from stream.errors import Corrupt, Fenced, ForewarnError, Rejected, Unavailable
+from stream.histogram import Histogram
 from stream.operators.base import Operator, Output
 from stream.past import Past, decoded
 from stream.progress import Span, TopicProgress
@@ -85,6 +86,7 @@ class TaskCounters:
     restores: int = 0
     replayed: int = 0  # records between S and O, at restores and after a refusal
     fenced: int = 0
+    processing: Histogram = field(default_factory=Histogram)  # seconds of a step with records
 
 
 class Task:
@@ -146,6 +148,11 @@ class Task:
         ]
         return min(ticks, default=0.0)
 
+    @property
+    def state_keys(self) -> int:
+        """Keys of the durable state, as far as this process has it in memory."""
+        return 0 if self._memory is None else len(self._memory.sums)
+
     # ---- the loop -----------------------------------------------------------------------------
 
     async def run(self, limit: int = 2_000) -> None:
@@ -195,11 +202,15 @@ class Task:
         wait = min(wait, max(rest, 0.0)) if memory.uncommitted else wait
         count = 0
         try:
-            for batch in await memory.ownership.poll(limit, wait):
+            batches = await memory.ownership.poll(limit, wait)
+            began = self._clock.now()
+            for batch in batches:
                 count += await self._process(memory, batch)
         except BaseException:
             await self.aclose()
             raise
+        if count:
+            self.counters.processing.observe(self._clock.now() - began)
         snapshot = self._snapshot_due(memory)
         if snapshot or self._commit_due(memory):
             await self._commit(memory, snapshot=snapshot)

@@ -8,7 +8,7 @@ import hashlib
 import multiprocessing
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from stream.bus import Bus, Message, Outgoing, Ownership, Position, TopicSpec
+from stream.bus import Abort, Bus, Lag, Message, Outgoing, Ownership, Position, TopicSpec
 from stream.embedded import EmbeddedBus
 from stream.errors import Corrupt, Fenced, Rejected
 from stream.kafka import KafkaBus
@@ -383,6 +383,44 @@ async def test_two_readings_see_everything_each(bus: Bus) -> None:
         for reading in (one, two):
             [batch] = await reading.poll(100, 5.0)
             assert len(batch.messages) == 5
+
+
+# ---- figures ----------------------------------------------------------------------------------
+
+
+async def test_lag_is_what_a_task_and_a_group_have_not_read_yet(bus: Bus) -> None:
+    def behind(lags: Sequence[Lag]) -> dict[str, int]:
+        return {f"{lag.group} {lag.topic}": lag.records for lag in lags if not lag.partition}
+
+    assert not await bus.lag()
+    owner = await bus.own("app", 0, ["in"])
+    owner.seek({})
+    await owner.poll(1)
+    async with bus.subscribe(["in"], "group") as group:
+        await group.poll(1)
+        await bus.publish(numbered("in", 10))
+        await bus.settled("in")
+        before = behind(await bus.lag())
+        assert min(before.values()) >= 10  # on Kafka a transaction ends with a marker
+        assert set(before) == {"app in", "group in"}
+        async with asyncio.timeout(10):
+            while any(behind(await bus.lag()).values()):
+                await owner.poll(100, 0.1)
+                await group.poll(100, 0.1)
+        assert {lag.held_seconds for lag in await bus.lag()} == {0.0}
+    await owner.release()
+    assert not await bus.lag()
+
+
+async def test_transactions_are_counted_and_those_that_fail_by_reason(bus: Bus) -> None:
+    await bus.publish(numbered("in", 1))
+    old = await bus.own("app", 0, ["in"])
+    new = await bus.own("app", 0, ["in"])
+    with pytest.raises(Fenced):
+        await old.commit([message("out", 0, b"ghost")], {}, {})
+    await new.commit([message("out", 0, b"alive")], {}, {})
+    assert bus.counters.transactions == 2
+    assert bus.counters.aborts == {Abort.FENCED: 1}
 
 
 # ---- waiting ----------------------------------------------------------------------------------
