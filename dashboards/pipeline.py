@@ -94,7 +94,7 @@ def build() -> Dashboard:
         .with_panel(
             kit.lines(
                 "Records and conclusions",
-                _rate("task_records", "records taken"),
+                _rate("records_processed", "records taken"),
                 _rate("task_outputs", "records made"),
                 about="Records per second through the operators.",
                 unit="cps",

@@ -1,44 +1,39 @@
 """forewarn's own figures: what was concluded, decided, delivered and written, for Prometheus.
 
-Three collectors, each computed when it is asked and asking nothing itself: `Outputs` counts what
-goes by on the bus (give it to `Pipeline.open` as `apply`), `PipelineCollector` reads the stages'
-counters, `SinkCollector` the history's. `OwnRows` turns any registry into rows of InfluxDB, so that
+Two collectors, each computed when it is asked and asking nothing itself: `Outputs` counts what goes
+by on the bus (give it to `Pipeline.open` as `apply`), `SinkCollector` reads the history's counters.
+`OwnRows` turns any registry into rows of InfluxDB, so that
 Grafana draws the same numbers without a Prometheus.
 
 Guaranteed: names end in their base unit, counters in ``_total``; labels are rules, reasons,
 severities, receivers and resources, never objects. Left to others: sources and watches
-(`forewarn.metrics`), serving (`forewarn.probes`), rules about them (`deploy/prometheus`).
+(`forewarn.metrics`), stages (`forewarn.stage_metrics`), the bus (`forewarn.bus_metrics`), serving
+(`forewarn.probes`), rules about them (`deploy/prometheus`).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from alerting.alert import Incident, Notification, Reason, State, Suppressed
+from forewarn.families import counter, gauge, histogram
 from forewarn.judged import Judged
+from stream.histogram import Histogram
 from stream.records import DeadLetter, Finding, Forecast, Point
 from stream.sinks.drain import Drain
 from stream.sinks.encode import Row
 from stream.sinks.points import tags_of
 from stream.sinks.schema import SCHEMA
 
-if TYPE_CHECKING:
-    from forewarn.pipeline import Pipeline
-
-PREFIX: Final = "forewarn_"
 # Seconds of event time from an incident's beginning to its message; group_wait is 30 s by default.
+_STAMP: Final = "_timestamp_seconds"
 _WAITS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
 
@@ -55,8 +50,7 @@ class Outputs(Collector):
         self._dead: Counter[tuple[str, ...]] = Counter()
         self._judged = Judged()
         self._open: dict[str, str] = {}  # incident → severity
-        self._wait_sum = 0.0
-        self._wait_counts = [0] * (len(_WAITS) + 1)
+        self._waits = Histogram(_WAITS)
 
     def apply(self, topic: str, record: Any) -> None:
         """Take one record."""
@@ -79,7 +73,7 @@ class Outputs(Collector):
                     for incident in record.incidents:
                         self._alerts[incident.rule, "sent"] += 1
                 if record.kind == "firing" and record.incidents:
-                    self._wait(record.at - record.incidents[0].opened_at)
+                    self._waits.observe(record.at - record.incidents[0].opened_at)
             case Suppressed():
                 self._suppressed[record.reason.value, record.rule] += record.count
                 is_silenced = record.reason is Reason.SILENCED
@@ -90,74 +84,26 @@ class Outputs(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric as of now."""
-        yield _counter("points", "Points of the time series.", ["measurement"], self._points)
+        yield counter("points", "Points of the time series.", ["measurement"], self._points)
         names = ["rule", "severity", "state"]
-        yield _counter("findings", "What operators concluded.", names, self._findings)
+        yield counter("findings", "What operators concluded.", names, self._findings)
         about = "Forecasts made, by whether they still learn."
-        yield _counter("forecast_runs", about, ["resource", "state"], self._forecasts)
+        yield counter("forecast_runs", about, ["resource", "state"], self._forecasts)
         names = ["channel", "kind", "severity"]
-        yield _counter("notifications_decided", "Messages decided upon.", names, self._messages)
+        yield counter("notifications_decided", "Messages decided upon.", names, self._messages)
         about = "Alerts that were said, held back or silenced, by the rule that found them."
-        yield _counter("alerts", about, ["detector", "outcome"], self._alerts)
+        yield counter("alerts", about, ["detector", "outcome"], self._alerts)
         about = "Alerts that were held back, by reason."
-        yield _counter("alerts_suppressed", about, ["reason", "rule"], self._suppressed)
+        yield counter("alerts_suppressed", about, ["reason", "rule"], self._suppressed)
         about = "Records that could not be used, kept whole, by where they were read."
-        yield _counter("dlq", about, ["source"], self._dead)
+        yield counter("dlq", about, ["source"], self._dead)
         yield from self._judged.collect()
-        family = GaugeMetricFamily(
-            f"{PREFIX}incidents_open", "Incidents that are not over.", labels=["severity"]
-        )
         held = Counter(self._open.values())
-        for severity in ("info", "warning", "critical"):
-            family.add_metric([severity], held[severity])
-        yield family
-        total, buckets = 0, []
-        for bound, count in zip((*_WAITS, math.inf), self._wait_counts, strict=True):
-            total += count
-            buckets.append(("+Inf" if bound == math.inf else f"{bound:g}", float(total)))
-        yield HistogramMetricFamily(
-            f"{PREFIX}event_to_alert_seconds",
-            "Event time from an incident's beginning to its first message.",
-            buckets=buckets,
-            sum_value=self._wait_sum,
-        )
-
-    def _wait(self, seconds: float) -> None:
-        place = next((i for i, bound in enumerate(_WAITS) if seconds <= bound), len(_WAITS))
-        self._wait_counts[place] += 1
-        self._wait_sum += seconds
-
-
-class PipelineCollector(Collector):
-    """The counters of the stages of one pipeline."""
-
-    _TASKS: Final = {
-        "records": ("task_records", "Records that operators have taken."),
-        "outputs": ("task_outputs", "Records that they made of them."),
-        "dead_letters": ("task_dead_letters", "Records that they could not use."),
-        "dropped": ("task_records_dropped", "Records known already after a hand-over."),
-        "commits": ("task_commits", "Transactions committed."),
-        "restores": ("task_restores", "Times that state was read back."),
-        "replayed": ("task_records_replayed", "Records read again after a restore."),
-        "fenced": ("producer_fenced", "Times that a newer owner was met."),
-        "snapshot_bytes": ("task_snapshot_bytes", "Bytes of state written."),
-    }
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric as of now."""
-        for name, (metric, about) in self._TASKS.items():
-            family = CounterMetricFamily(f"{PREFIX}{metric}", about, labels=["partition"])
-            for partition, task in enumerate(self._pipeline.tasks):
-                family.add_metric([str(partition)], getattr(task.counters, name))
-            yield family
-        outcomes: Counter[tuple[str, ...]] = Counter()
-        for delivery in self._pipeline.deliveries:
-            outcomes.update(delivery.outcomes)
-        about = "What became of messages, by receiver."
-        yield _counter("notifications", about, ["channel", "result"], outcomes)
+        severities = ("info", "warning", "critical")
+        opened = {(severity,): held[severity] for severity in severities}
+        yield gauge("incidents_open", "Incidents that are not over.", ["severity"], opened)
+        about = "Event time from an incident's beginning to its first message."
+        yield histogram("event_to_alert_seconds", about, [], [((), self._waits)])
 
 
 class SinkCollector(Collector):
@@ -175,36 +121,25 @@ class SinkCollector(Collector):
             "written_bytes": ("Line protocol written, before compression.", tally.bytes),
         }
         for name, (about, value) in simple.items():
-            yield CounterMetricFamily(f"{PREFIX}influx_{name}", about, value=value)
+            yield counter(f"influx_{name}", about, [], {(): value})
         about = "Rows that were not written, by reason."
-        yield _counter("influx_points_rejected", about, ["reason"], _named(tally.refused))
+        yield counter("influx_points_rejected", about, ["reason"], _named(tally.refused))
         about = "Fields that were left out of their row, by reason."
-        yield _counter("influx_fields_dropped", about, ["reason"], _named(encoder.dropped))
+        yield counter("influx_fields_dropped", about, ["reason"], _named(encoder.dropped))
         about = "Requests that failed, by reason."
-        yield _counter("influx_request_failures", about, ["reason"], _named(tally.troubles))
+        yield counter("influx_request_failures", about, ["reason"], _named(tally.troubles))
         about = "Points whose tags were folded by the cardinality guard."
-        folded: dict[tuple[str, ...], float] = {(n,): c for n, c in encoder.folded.items()}
-        yield _counter("influx_points_folded", about, ["measurement"], folded)
-        family = GaugeMetricFamily(
-            f"{PREFIX}influx_series", "Series known to the guard.", labels=["measurement"]
-        )
-        for measurement in SCHEMA:
-            family.add_metric([measurement], encoder.series(measurement))
-        yield family
-        yield GaugeMetricFamily(
-            f"{PREFIX}influx_up", "Whether InfluxDB takes points.", value=tally.trouble is None
-        )
-        yield GaugeMetricFamily(
-            f"{PREFIX}influx_buffer_seconds",
-            "How long points that are read have been waiting for InfluxDB; 0 when none are.",
-            value=self._drain.waiting(),
-        )
+        folded = {(name,): count for name, count in encoder.folded.items()}
+        yield counter("influx_points_folded", about, ["measurement"], folded)
+        series = {(name,): encoder.series(name) for name in SCHEMA}
+        yield gauge("influx_series", "Series known to the guard.", ["measurement"], series)
+        about = "Whether InfluxDB takes points."
+        yield gauge("influx_up", about, [], {(): float(tally.trouble is None)})
+        about = "How long points that are read have been waiting for InfluxDB; 0 when none are."
+        yield gauge("influx_buffer_seconds", about, [], {(): self._drain.waiting()})
         if tally.written_at is not None:
-            yield GaugeMetricFamily(
-                f"{PREFIX}influx_last_written_timestamp_seconds",
-                "Time of the newest record that InfluxDB has, Unix seconds.",
-                value=tally.written_at,
-            )
+            about = "Time of the newest record that InfluxDB has, Unix seconds."
+            yield gauge("influx_last_written_timestamp_seconds", about, [], {(): tally.written_at})
 
 
 class OwnRows:
@@ -235,23 +170,21 @@ class OwnRows:
 
 
 def rows_of(registry: CollectorRegistry, at: float) -> Iterator[Row]:
-    """Yield a registry's samples as of `at`; buckets of histograms are left to Prometheus."""
+    """Yield a registry's samples as of `at`; buckets of histograms are left to Prometheus.
+
+    A time stamp becomes an age, because InfluxQL cannot take it from now.
+    """
     for family in registry.collect():
         for sample in family.samples:
             if sample.name.endswith(("_bucket", "_created")) or not math.isfinite(sample.value):
                 continue
-            label = ",".join(f"{name}={sample.labels[name]}" for name in sorted(sample.labels))
-            tags = tags_of({"metric": sample.name, "label": label})
-            yield Row("forewarn_metric", tags, {"value": float(sample.value)}, at)
-
-
-def _counter(
-    name: str, about: str, labels: Sequence[str], counts: Mapping[tuple[str, ...], float]
-) -> Metric:
-    family = CounterMetricFamily(f"{PREFIX}{name}", about, labels=labels)
-    for key, count in sorted(counts.items()):
-        family.add_metric(list(key), count)
-    return family
+            name, value = sample.name, float(sample.value)
+            if name.endswith(_STAMP):
+                name, value = name.removesuffix(_STAMP) + "_age_seconds", max(at - value, 0.0)
+            label = ",".join(f"{key}={sample.labels[key]}" for key in sorted(sample.labels))
+            yield Row(
+                "forewarn_metric", tags_of({"metric": name, "label": label}), {"value": value}, at
+            )
 
 
 def _named(counts: Mapping[Any, int]) -> dict[tuple[str, ...], float]:

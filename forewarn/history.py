@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from forewarn.bus_metrics import watched
 from forewarn.buses import open_bus, topics_of
 from forewarn.config import Config
-from forewarn.figures import Outputs, OwnRows, PipelineCollector, SinkCollector
+from forewarn.families import process_registry
+from forewarn.figures import Outputs, OwnRows, SinkCollector
 from forewarn.influxdb import sink
 from forewarn.pipeline import Pipeline
 from forewarn.probes import probes
 from forewarn.serving import serving, stopping
+from forewarn.stage_metrics import StageCollector
 from ingest.health import Check
 from stream.clock import Clock
 from stream.errors import Corrupt
@@ -60,21 +63,24 @@ async def beside(
     Yields the sink, or None where no InfluxDB is configured.
     """
     config = pipeline.config
-    with _shown(registry, outputs, PipelineCollector(pipeline)):
+    stages = StageCollector(pipeline.stages, now or clock.now)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(watched(pipeline.bus, clock, registry))
+        stack.enter_context(_shown(registry, outputs, stages))
         if config.influxdb.url is None:
             yield None
             return
         own = OwnRows(registry, now or clock.now, every)
         opened = sink(pipeline.bus, config.partitions, config.influxdb, clock, own=own)
-        async with opened as drain:
-            stop = asyncio.Event()
-            working = asyncio.create_task(_work(drain, stop), name="influxdb")
-            with _shown(registry, SinkCollector(drain)):
-                try:
-                    yield drain
-                finally:
-                    stop.set()
-                    await _end(drain, working, last)
+        drain = await stack.enter_async_context(opened)
+        stop = asyncio.Event()
+        working = asyncio.create_task(_work(drain, stop), name="influxdb")
+        stack.enter_context(_shown(registry, SinkCollector(drain)))
+        try:
+            yield drain
+        finally:
+            stop.set()
+            await _end(drain, working, last)
 
 
 async def alone(config: Config, clock: Clock, say: Callable[[str], None]) -> int:
@@ -91,9 +97,8 @@ async def alone(config: Config, clock: Clock, say: Callable[[str], None]) -> int
         More than one row in a hundred cannot be written: a person must look.
     """
     stop = stopping()
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    async with open_bus(config) as bus:
+    registry = process_registry()
+    async with open_bus(config) as bus, watched(bus, clock, registry):
         await bus.ensure(topics_of(config))
         own = OwnRows(registry, clock.now)
         async with sink(bus, config.partitions, config.influxdb, clock, own=own) as drain:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 
 from forewarn.audit import audit_app
+from forewarn.bus_metrics import watched
 from forewarn.buses import open_bus, topics_of
 from forewarn.config import Config
 from forewarn.follow import Appender, Follower
@@ -38,16 +39,17 @@ async def ingest(config: Config, clock: Clock, console: Console) -> None:
     """
     stop = stopping()
     follower = Follower(config, clock)
+    registry = registry_of(follower)
 
     @asynccontextmanager
     async def stage() -> AsyncIterator[Appender]:
-        async with open_bus(config) as bus:
+        async with open_bus(config) as bus, watched(bus, clock, registry):
             await bus.ensure(topics_of(config))
             yield Appender(bus, config.partitions)
 
     async with (
         audited(follower, config, clock),
-        probed(follower.checks, config, registry_of(follower)) as address,
+        probed(follower.checks, config, registry) as address,
     ):
         console.print(f"probes and metrics on {address}", style="dim")
         await follower.run(stage, stop)

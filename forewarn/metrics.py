@@ -7,24 +7,23 @@ workloads are bounded (`ingest.deployments`). Left to others: serving (`forewarn
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from forewarn.families import PREFIX, histogram, process_registry
 from forewarn.follow import Follower
 from ingest.deployments import DeploymentCounts
 from ingest.health import Status
 from ingest.intake import Intake
 
-_PREFIX: Final = "forewarn_"
 # Count of a source → metric and what it says.
 _SOURCE_COUNTS: Final = {
     "facts": ("source_facts", "Facts given by this source."),
-    "lists": ("source_lists", "Lists asked for; streamed ones count as watches."),
+    "lists": ("source_lists", "Pages of lists asked for; streamed lists count as watches."),
     "watches": ("source_watches", "Watches opened."),
     "bookmarks": ("source_bookmarks", "Bookmarks heard."),
     "gaps": ("source_gaps", "Spans in which something may have been missed."),
@@ -45,27 +44,19 @@ class FollowerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric as of now."""
-        build = GaugeMetricFamily(
-            f"{_PREFIX}build_info", "The version that runs.", labels=["version"]
-        )
-        build.add_metric([version("forewarn")], 1)
-        yield build
         follower, live = self._follower, self._follower.live
         leading = follower.lease.held if follower.lease is not None else live is not None
         yield GaugeMetricFamily(
-            f"{_PREFIX}leader", "Whether this replica is the one that works.", value=leading
-        )
-        yield CounterMetricFamily(
-            f"{_PREFIX}records_processed", "Records concluded from.", value=follower.records
+            f"{PREFIX}leader", "Whether this replica is the one that works.", value=leading
         )
         if live is not None:
-            yield from _sources(live.statuses)
+            yield from sources(live.statuses)
             buffer = live.buffer
             yield GaugeMetricFamily(
-                f"{_PREFIX}buffer_facts", "Facts that wait for the bus.", value=len(buffer)
+                f"{PREFIX}buffer_facts", "Facts that wait for the bus.", value=len(buffer)
             )
             requests = CounterMetricFamily(
-                f"{_PREFIX}api_requests",
+                f"{PREFIX}api_requests",
                 "Requests sent to API servers and kubelets.",
                 labels=["cluster"],
             )
@@ -79,25 +70,22 @@ class FollowerCollector(Collector):
 
 def registry_of(follower: Follower) -> CollectorRegistry:
     """Return a registry with the follower's numbers and the process' own."""
-    registry = CollectorRegistry()
-    registry.register(FollowerCollector(follower))
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    return registry
+    return process_registry(FollowerCollector(follower))
 
 
-def _sources(statuses: list[Status]) -> Iterator[Metric]:
+def sources(statuses: Sequence[Status]) -> Iterator[Metric]:
+    """Yield what sources know of themselves."""
     labels = ["cluster", "resource"]
     heard = GaugeMetricFamily(
-        f"{_PREFIX}watch_last_activity_timestamp_seconds",
+        f"{PREFIX}watch_last_activity_timestamp_seconds",
         "When the last byte came, Unix seconds.",
         labels=labels,
     )
     known = GaugeMetricFamily(
-        f"{_PREFIX}watch_objects", "Objects that the server is known to have.", labels=labels
+        f"{PREFIX}watch_objects", "Objects that the server is known to have.", labels=labels
     )
     restarts = CounterMetricFamily(
-        f"{_PREFIX}watch_restarts",
+        f"{PREFIX}watch_restarts",
         "Watches that ended, by reason; timeout is the good one.",
         labels=[*labels, "reason"],
     )
@@ -109,11 +97,12 @@ def _sources(statuses: list[Status]) -> Iterator[Metric]:
         for name, count in status.counts.items():
             if name.startswith(_RESTART):
                 restarts.add_metric([*where, name.removeprefix(_RESTART)], count)
-    yield heard
-    yield known
-    yield restarts
+    yield from (heard, known, restarts)
+    lists = [((s.cluster, s.source), s.lists) for s in statuses if s.listed_at is not None]
+    about = "Seconds that a complete list took."
+    yield histogram("list_duration_seconds", about, labels, lists)
     for name, (metric, about) in _SOURCE_COUNTS.items():
-        family = CounterMetricFamily(f"{_PREFIX}{metric}", about, labels=labels)
+        family = CounterMetricFamily(f"{PREFIX}{metric}", about, labels=labels)
         for status in statuses:
             if name in status.counts:
                 family.add_metric([status.cluster, status.source], status.counts[name])
@@ -122,19 +111,19 @@ def _sources(statuses: list[Status]) -> Iterator[Metric]:
 
 def _intake(intake: Intake) -> Iterator[Metric]:
     about = {
-        "seen": "Facts taken in.",
-        "records": "Records made of them.",
-        "duplicates": "Facts that were known already.",
-        "late": "Facts that came behind newer ones.",
-        "rejected": "Facts that could not be read: dead letters.",
+        "seen": ("intake_seen", "Facts taken in."),
+        "records": ("records_ingested", "Records made of facts."),
+        "duplicates": ("intake_duplicates", "Facts that were known already."),
+        "late": ("records_late", "Facts that came behind newer ones."),
+        "rejected": ("intake_rejected", "Facts that could not be read: dead letters."),
     }
-    for name, text in about.items():
-        family = CounterMetricFamily(f"{_PREFIX}intake_{name}", text, labels=["resource"])
+    for name, (metric, text) in about.items():
+        family = CounterMetricFamily(f"{PREFIX}{metric}", text, labels=["resource"])
         for resource, stats in intake.normaliser.stats.items():
             family.add_metric([resource], getattr(stats, name))
         yield family
     yield GaugeMetricFamily(
-        f"{_PREFIX}event_time_timestamp_seconds",
+        f"{PREFIX}event_time_timestamp_seconds",
         "Time of the newest fact, Unix seconds.",
         value=intake.event_time,
     )

@@ -13,11 +13,13 @@ was killed. Left to others: where facts come from (`forewarn.play`), pages (`for
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from alerting.delivery import APP as DELIVERY
 from alerting.delivery import DeliveryTask
+from alerting.task import APP as ALERTING
 from alerting.task import AlertTask
 from forewarn.buses import topics_of
 from forewarn.config import Config
@@ -141,6 +143,12 @@ class Pipeline:
         """Hand out what was said since the last time."""
         if self._takers is not None:
             await self._takers.take()
+
+    def stages(self) -> Iterator[tuple[str, int, Task | AlertTask | DeliveryTask]]:
+        """Yield each task with its stage's name and its partition."""
+        yield from ((APP, part, task) for part, task in enumerate(self.tasks))
+        yield from ((ALERTING, part, task) for part, task in enumerate(self.alerts))
+        yield from ((DELIVERY, part, task) for part, task in enumerate(self.deliveries))
 
     async def settle(self) -> None:
         """Wait until every notification is delivered or has failed for good; commit all state."""

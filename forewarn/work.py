@@ -11,32 +11,41 @@ the same ones into one process).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.registry import Collector
 from rich.console import Console
 
 from alerting.delivery import APP as DELIVERY
 from alerting.delivery import DeliveryTask
 from alerting.task import APP as ALERTING
 from alerting.task import AlertTask
+from forewarn.bus_metrics import watched
 from forewarn.buses import open_bus, topics_of
 from forewarn.config import Config
-from forewarn.crew_metrics import CrewCollector
+from forewarn.families import process_registry
+from forewarn.figures import Outputs
 from forewarn.pipeline import APP, operators
 from forewarn.probes import probes
 from forewarn.serving import serving, stopping
+from forewarn.stage_metrics import CrewCollector, StageCollector, of_crews
+from forewarn.takers import Takers
 from ingest.health import Check
 from stream.bus import Bus
 from stream.clock import Clock
 from stream.crew import TaskCrew
 from stream.crew import work as follow
+from stream.errors import Unavailable
 from stream.runtime import Task
 from stream.topics import FINDINGS, INPUTS, NOTIFICATIONS
 
+log = logging.getLogger(__name__)
+
+_COUNTED: Final = 2.0  # seconds between two looks at what there is to count
 _STEP: Final = 500  # records of one step: at 20 to 60 µs each the loop waits 30 ms
 _WAIT: Final = 0.3  # seconds that a step waits for something to do
 
@@ -167,21 +176,50 @@ async def alert(config: Config, clock: Clock, console: Console, *, send: bool = 
             (ALERTING, FINDINGS, TaskCrew(ALERTING, alerting, clock)),
             (DELIVERY, NOTIFICATIONS, TaskCrew(DELIVERY, delivering, clock)),
         ]
-        await _run(bus, config, clock, console, crews)
+        outputs = Outputs()
+        counting = asyncio.create_task(_count(bus, outputs, clock), name="figures")
+        try:
+            await _run(bus, config, clock, console, crews, outputs)
+        finally:
+            counting.cancel()
+            await asyncio.gather(counting, return_exceptions=True)
 
 
 Crews = Sequence[tuple[str, str, TaskCrew]]  # application, topic that stands for its tasks, crew
 
 
-async def _run(bus: Bus, config: Config, clock: Clock, console: Console, crews: Crews) -> None:
+async def _count(bus: Bus, outputs: Outputs, clock: Clock) -> None:
+    """Count what is concluded and decided, for metrics; each alerter counts all of it."""
+    takers = Takers(outputs.apply)
+    while True:
+        try:
+            async with takers.reading(bus):
+                while True:
+                    await takers.take()
+                    await clock.sleep_until(clock.now() + _COUNTED)
+        except Unavailable as error:
+            log.warning("figures=unavailable error=%r", str(error))
+            await clock.sleep_until(clock.now() + _COUNTED)
+
+
+async def _run(
+    bus: Bus,
+    config: Config,
+    clock: Clock,
+    console: Console,
+    crews: Crews,
+    *collectors: Collector,
+) -> None:
     await bus.ensure(topics_of(config))
     stop = stopping()
-    registry = CollectorRegistry()
-    registry.register(CrewCollector(bus, [crew for _, _, crew in crews], clock))
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
+    teams = [crew for _, _, crew in crews]
+    stages = StageCollector(lambda: of_crews(teams), clock.now)
+    registry = process_registry(CrewCollector(teams), stages, *collectors)
     page = probes(lambda: list(_checks(crews)), registry)
-    async with serving(page, config.probes.host, config.probes.port) as address:
+    async with (
+        watched(bus, clock, registry),
+        serving(page, config.probes.host, config.probes.port) as address,
+    ):
         console.print(f"probes and metrics on {address}", style="dim")
         following = [
             asyncio.create_task(follow(bus, app, topic, crew, clock)) for app, topic, crew in crews

@@ -48,7 +48,8 @@ class Status:
     known: int = 0
     """Objects that the server is known to have."""
     counts: Counter[str] = field(default_factory=Counter)
-    """lists (requests), watches, facts, waits, bookmarks, gaps, broken_lines, bytes, "restart:<reason>"."""
+    """lists (their pages), watches, facts, waits, bookmarks, gaps, broken_lines, bytes,
+    "restart:<reason>"."""
     lists: Histogram = field(default_factory=Histogram)
     """Seconds that each complete list took, its pages or its stream together."""
 

@@ -33,6 +33,11 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)  # the last one: above all bounds
         self.total = 0.0
 
+    def add(self, other: Histogram) -> None:
+        """Count all that `other` has counted; its bounds are the same."""
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
     def observe(self, value: float) -> None:
         """Count one value; a bound holds what equals it. A clock set back counts as no time."""
         value = max(value, 0.0)

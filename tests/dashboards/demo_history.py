@@ -7,22 +7,28 @@ Queries are expanded as Grafana's InfluxQL does it.
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
+from forewarn.bus_metrics import watched
 from forewarn.config import load
 from forewarn.demo import TAPE
-from forewarn.figures import Outputs, OwnRows, PipelineCollector, SinkCollector
+from forewarn.families import process_registry
+from forewarn.figures import Outputs, OwnRows, SinkCollector
 from forewarn.influxdb import InfluxConfig, sink
+from forewarn.metrics import sources
 from forewarn.pipeline import Pipeline
 from forewarn.play import Run, play
 from forewarn.replay import REPLAY_PACE
+from forewarn.stage_metrics import StageCollector
 from forewarn.takers import Takers
+from ingest.health import Status
 from stream.embedded import EmbeddedBus
 from stream.sinks.drain import Drain
 from stream.testing import ManualClock
@@ -31,6 +37,7 @@ from tests.stream.influx_server import InfluxServer
 DATABASE = "demo"
 BOARDS = Path(__file__).resolve().parent.parent.parent / "dashboards" / "json"
 DAY = 86_400.0
+LISTED_EVERY = 6 * 3600.0
 _SPEED = 18_000.0  # half an hour of the recording at a time
 
 
@@ -41,6 +48,27 @@ class Hasty(ManualClock):
         """Jump."""
         self.advance(max(0.0, deadline - self.now()))
         await asyncio.sleep(0)
+
+
+class Watches(Collector):
+    """Watches of a cluster, which a recording has none of: a byte every 45 s, a list every 6 h."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._lists: dict[str, Status] = {
+            name: Status("demo", name) for name in ("pods", "nodes", "events")
+        }
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._clock.now()
+        for delay, status in enumerate(self._lists.values()):
+            status.heard_at = now - (now + 15.0 * delay) % 45.0
+            if status.listed_at is None or now - status.listed_at >= LISTED_EVERY:
+                status.listed_at = now
+                status.lists.observe(0.8 + delay)
+                status.counts["restart:expired"] += 1
+            status.counts["restart:timeout"] += 1
+        yield from sources(list(self._lists.values()))
 
 
 @dataclass
@@ -84,10 +112,8 @@ async def _filling(
     server: InfluxServer, pipeline: Pipeline, outputs: Outputs, clock: ManualClock
 ) -> AsyncIterator[Drain]:
     """Fill one server while the recording is played, our own figures with it."""
-    registry = CollectorRegistry()
-    for collector in (outputs, PipelineCollector(pipeline)):
-        registry.register(collector)
-    ProcessCollector(registry=registry)
+    stages = StageCollector(pipeline.stages, clock.now)
+    registry = process_registry(outputs, stages, Watches(clock))
     config = InfluxConfig.model_validate(
         {
             "url": server.url,
@@ -98,7 +124,10 @@ async def _filling(
         }
     )
     own = OwnRows(registry, clock.now, every=600.0)
-    async with sink(pipeline.bus, 1, config, clock, own=own, group=server.url) as drain:
+    async with (
+        watched(pipeline.bus, clock, registry),
+        sink(pipeline.bus, 1, config, clock, own=own, group=server.url) as drain,
+    ):
         registry.register(SinkCollector(drain))
         stop = asyncio.Event()
         working = asyncio.create_task(drain.run(stop))

@@ -3,6 +3,7 @@
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from forewarn.bus_metrics import BusCollector
 from stream.bus import Outgoing, TopicSpec
 from stream.kafka import KafkaBus
 from stream.kafka_settings import KafkaSettings
@@ -10,6 +11,13 @@ from stream.testing import ManualClock
 from tests.kafka_broker import Broker
 
 pytestmark = pytest.mark.kafka
+
+
+async def served(bus: KafkaBus) -> dict[str, float]:
+    """What the collector says, by name; the last of each."""
+    collector = BusCollector(bus)
+    await collector.look()
+    return {s.name: s.value for family in collector.collect() for s in family.samples}
 
 
 async def test_an_open_transaction_holds_the_end_back_and_it_is_said_how_long(
@@ -38,9 +46,14 @@ async def test_an_open_transaction_holds_the_end_back_and_it_is_said_how_long(
                 assert await held() == (0, 0.0)
                 clock.advance(30.0)
                 assert await held() == (0, 30.0)
+                assert (await served(bus))["forewarn_lso_lag_seconds"] == 30.0
             await bus.settled("in")
             [lag] = await bus.lag()
             assert lag.records >= 2
             assert lag.held_seconds == 0.0
+            said = await served(bus)
+            assert said["forewarn_consumer_lag_records"] == lag.records
+            assert said["forewarn_lso_lag_seconds"] == 0.0
+            assert said["forewarn_state_restore_progress_ratio"] == 1.0
         finally:
             await other.stop()
