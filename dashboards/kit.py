@@ -239,9 +239,15 @@ def states(
 
 
 def board(
-    uid: str, title: str, about: str, variables: Sequence[Builder[Any]], ahead: str = ""
+    uid: str,
+    title: str,
+    about: str,
+    variables: Sequence[Builder[Any]],
+    ahead: str = "",
+    *,
+    panels: Sequence[Builder[Any]] = (),
 ) -> dashboard.Dashboard:
-    """Return an empty dashboard with what all have; `ahead`: how far into the future it looks."""
+    """Return a dashboard with what all have; `ahead`: how far into the future it looks."""
     made = (
         dashboard.Dashboard(title)
         .uid(f"forewarn-{uid}")
@@ -277,6 +283,8 @@ def board(
     )
     for annotation in ANNOTATIONS:
         made.annotation(annotation)
+    for panel in panels:
+        made.with_panel(panel)
     return made
 
 

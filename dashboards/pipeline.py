@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from dashboards import kit
@@ -26,148 +28,124 @@ def _value(metric: str, alias: str, by: str = "") -> Query:
     )
 
 
-def build() -> Dashboard:
-    """Return the dashboard."""
-    waits = [
-        Query(
-            f"""SELECT percentile("after_seconds", {share}) FROM "notification"
+_WAITS: Final = [
+    Query(
+        f"""SELECT percentile("after_seconds", {share}) FROM "notification"
                 WHERE {CLUSTER} AND "kind" = 'firing' AND {EVERY} fill(none)""",
-            f"P{share}",
-        )
-        for share in (50, 95, 99)
-    ]
-    return (
-        kit.board(
-            "pipeline",
-            "forewarn / Pipeline",
-            "forewarn's own figures; the same are on /metrics.",
-            [kit.CLUSTERS],
-        )
-        .with_panel(
-            kit.number(
-                "InfluxDB",
-                _value("forewarn_influx_up", "up"),
-                about="Whether InfluxDB takes points: 1 yes.",
-                steps=((None, kit.RED), (1, kit.GREEN)),
-            )
-        )
-        .with_panel(
-            kit.number(
-                "Points waiting",
-                _value("forewarn_influx_buffer_seconds", "waiting"),
-                about="How long points that are read have been waiting for InfluxDB.",
-                unit="s",
-                steps=((None, kit.GREEN), (60, kit.ORANGE), (600, kit.RED)),
-            )
-        )
-        .with_panel(
-            kit.number(
-                "Dead letters",
-                _value("forewarn_task_dead_letters_total", "dead letters"),
-                about="Records that could not be used, since the process started.",
-                steps=((None, kit.GREEN), (1, kit.ORANGE)),
-            )
-        )
-        .with_panel(
-            kit.number(
-                "Memory",
-                _value("process_resident_memory_bytes", "resident"),
-                about="Resident memory of the process.",
-                unit="bytes",
-            )
-        )
-        .with_panel(
-            kit.number(
-                "CPU",
-                _value("process_cpu_seconds_total", "CPU time"),
-                about="CPU time of the process since its start.",
-                unit="s",
-            )
-        )
-        .with_panel(
-            kit.number(
-                "Hand-overs",
-                _value("forewarn_producer_fenced_total", "fenced"),
-                about="Times that a task met a newer owner and gave up its memory.",
-            )
-        )
-        .with_panel(
-            kit.lines(
-                "Records and conclusions",
-                _rate("records_processed", "records taken"),
-                _rate("task_outputs", "records made"),
-                about="Records per second through the operators.",
-                unit="cps",
-            )
-        )
-        .with_panel(
-            kit.lines(
-                "From incident to message",
-                *waits,
-                about="Event time from an incident's beginning to its first message; group_wait "
-                "is part of it.",
-                unit="s",
-                bars=True,
-            )
-        )
-        .with_panel(
-            kit.lines(
-                "History",
-                _rate("influx_points_written", "points written"),
-                _rate("influx_points_rejected", "refused $tag_label", "label"),
-                _rate("influx_points_folded", "folded $tag_label", "label"),
-                about="Points per second into InfluxDB, and what was refused or folded.",
-                unit="cps",
-            )
-        )
-        .with_panel(
-            kit.lines(
-                "Series",
-                _value("forewarn_influx_series", "$tag_label", "label"),
-                about="Series of each measurement; the guard folds beyond its most.",
-            )
-        )
-        .with_panel(
-            kit.lines(
-                "Messages",
-                Query(
-                    """SELECT count("attempts") FROM "delivery"
+        f"P{share}",
+    )
+    for share in (50, 95, 99)
+]
+
+PANELS: Final = (
+    kit.number(
+        "InfluxDB",
+        _value("forewarn_influx_up", "up"),
+        about="Whether InfluxDB takes points: 1 yes.",
+        steps=((None, kit.RED), (1, kit.GREEN)),
+    ),
+    kit.number(
+        "Points waiting",
+        _value("forewarn_influx_buffer_seconds", "waiting"),
+        about="How long points that are read have been waiting for InfluxDB.",
+        unit="s",
+        steps=((None, kit.GREEN), (60, kit.ORANGE), (600, kit.RED)),
+    ),
+    kit.number(
+        "Dead letters",
+        _value("forewarn_task_dead_letters_total", "dead letters"),
+        about="Records that could not be used, since the process started.",
+        steps=((None, kit.GREEN), (1, kit.ORANGE)),
+    ),
+    kit.number(
+        "Memory",
+        _value("process_resident_memory_bytes", "resident"),
+        about="Resident memory of the process.",
+        unit="bytes",
+    ),
+    kit.number(
+        "CPU",
+        _value("process_cpu_seconds_total", "CPU time"),
+        about="CPU time of the process since its start.",
+        unit="s",
+    ),
+    kit.number(
+        "Hand-overs",
+        _value("forewarn_producer_fenced_total", "fenced"),
+        about="Times that a task met a newer owner and gave up its memory.",
+    ),
+    kit.lines(
+        "Records and conclusions",
+        _rate("records_processed", "records taken"),
+        _rate("task_outputs", "records made"),
+        about="Records per second through the operators.",
+        unit="cps",
+    ),
+    kit.lines(
+        "From incident to message",
+        *_WAITS,
+        about="Event time from an incident's beginning to its first message; group_wait "
+        "is part of it.",
+        unit="s",
+        bars=True,
+    ),
+    kit.lines(
+        "History",
+        _rate("influx_points_written", "points written"),
+        _rate("influx_points_rejected", "refused $tag_label", "label"),
+        _rate("influx_points_folded", "folded $tag_label", "label"),
+        about="Points per second into InfluxDB, and what was refused or folded.",
+        unit="cps",
+    ),
+    kit.lines(
+        "Series",
+        _value("forewarn_influx_series", "$tag_label", "label"),
+        about="Series of each measurement; the guard folds beyond its most.",
+    ),
+    kit.lines(
+        "Messages",
+        Query(
+            """SELECT count("attempts") FROM "delivery"
                         WHERE $timeFilter GROUP BY time($__interval), "channel", "outcome"
                         fill(none)""",
-                    "$tag_channel $tag_outcome",
-                ),
-                about="What became of messages, by receiver.",
-                bars=True,
-                stacked=True,
-            )
-        )
-        .with_panel(
-            kit.lines(
-                "Forecasts inside their band",
-                _value("forewarn_forecast_coverage_ratio", "$tag_label", "label"),
-                about="Share of values that came inside the P10 to P90 band of what was said an "
-                "hour before, since the start; 80 % is promised.",
-                unit="percentunit",
-                gap=24.0,
-            )
-        )
-        .with_panel(
-            kit.lines(
-                "Error of forecasts",
-                _value("forewarn_forecast_mae_ratio", "$tag_label", "label"),
-                about="Mean absolute error of what was said an hour before, as a share of the "
-                "limit, since the start.",
-                unit="percentunit",
-                gap=24.0,
-            )
-        )
-        .with_panel(
-            kit.lines(
-                "Transactions",
-                _rate("task_commits", "commits"),
-                _rate("task_restores", "restores"),
-                about="Commits and restores of the tasks per second.",
-                unit="cps",
-            )
-        )
+            "$tag_channel $tag_outcome",
+        ),
+        about="What became of messages, by receiver.",
+        bars=True,
+        stacked=True,
+    ),
+    kit.lines(
+        "Forecasts inside their band",
+        _value("forewarn_forecast_coverage_ratio", "$tag_label", "label"),
+        about="Share of values that came inside the P10 to P90 band of what was said an "
+        "hour before, since the start; 80 % is promised.",
+        unit="percentunit",
+        gap=24.0,
+    ),
+    kit.lines(
+        "Error of forecasts",
+        _value("forewarn_forecast_mae_ratio", "$tag_label", "label"),
+        about="Mean absolute error of what was said an hour before, as a share of the "
+        "limit, since the start.",
+        unit="percentunit",
+        gap=24.0,
+    ),
+    kit.lines(
+        "Transactions",
+        _rate("task_commits", "commits"),
+        _rate("task_restores", "restores"),
+        about="Commits and restores of the tasks per second.",
+        unit="cps",
+    ),
+)
+
+
+def build() -> Dashboard:
+    """Return the dashboard."""
+    return kit.board(
+        "pipeline",
+        "forewarn / Pipeline",
+        "forewarn's own figures; the same are on /metrics.",
+        [kit.CLUSTERS],
+        panels=PANELS,
     )
