@@ -10,20 +10,29 @@ from dashboards import kit
 from dashboards.kit import CLUSTER, EVERY, Query
 
 
-def _rate(metric: str, alias: str, by: str = "") -> Query:
+_RATE: Final = 'non_negative_derivative(last("value"), 1s)'
+_GROWTH: Final = 'non_negative_difference(last("value"))'
+
+
+def _value(metric: str, alias: str, by: str = "", what: str = 'max("value")') -> Query:
     group = f', "{by}"' if by else ""
     return Query(
-        f"""SELECT non_negative_derivative(last("value"), 1s) FROM "forewarn_metric"
-            WHERE "metric" = 'forewarn_{metric}_total' AND {EVERY}{group} fill(none)""",
+        f"""SELECT {what} FROM "forewarn_metric"
+            WHERE "metric" = '{metric}' AND {EVERY}{group} fill(none)""",
         alias,
     )
 
 
-def _value(metric: str, alias: str, by: str = "") -> Query:
-    group = f', "{by}"' if by else ""
+def _rate(metric: str, alias: str) -> Query:
+    return _value(f"forewarn_{metric}_total", alias, "label", _RATE)
+
+
+def _sum(metric: str, labels: str, alias: str, what: str = 'last("value")') -> Query:
+    """Return the sum over all series whose labels match: partitions, topics, sources."""
     return Query(
-        f"""SELECT max("value") FROM "forewarn_metric"
-            WHERE "metric" = '{metric}' AND {EVERY}{group} fill(none)""",
+        f"""SELECT sum("one") FROM (SELECT {what} AS "one" FROM "forewarn_metric"
+            WHERE "metric" = 'forewarn_{metric}' AND "label" =~ /{labels}/
+            AND {EVERY}, "label" fill(none)) WHERE {EVERY} fill(none)""",
         alias,
     )
 
@@ -76,8 +85,8 @@ PANELS: Final = (
     ),
     kit.lines(
         "Records and conclusions",
-        _rate("records_processed", "records taken"),
-        _rate("task_outputs", "records made"),
+        _sum("records_processed_total", "stage=work", "records taken", _RATE),
+        _sum("task_outputs_total", "stage=work", "records made", _RATE),
         about="Records per second through the operators.",
         unit="cps",
     ),
@@ -90,10 +99,38 @@ PANELS: Final = (
         bars=True,
     ),
     kit.lines(
+        "Not read yet",
+        _sum("consumer_lag_records", "^group=work,", "operators"),
+        _sum("consumer_lag_records", "^group=alerting,", "alerting"),
+        _sum("consumer_lag_records", "^group=delivery,", "delivery"),
+        _sum("consumer_lag_records", "^group=influxdb", "history"),
+        about="Records between where each stage reads and the end of what is committed, over all "
+        "topics. The history's grows while InfluxDB is away.",
+    ),
+    kit.lines(
+        "Watches: since the last byte",
+        _value("forewarn_watch_last_activity_age_seconds", "$tag_label", "label"),
+        about="Age of what was heard last, by source. A watch gets a bookmark every minute or so.",
+        unit="s",
+    ),
+    kit.lines(
+        "Lists, and watches that broke",
+        _sum("list_duration_seconds_count", "", "lists", _GROWTH),
+        _sum("watch_restarts_total", "reason=(?:[^t]|t[^i])", "broken watches", _GROWTH),
+        about="Complete lists, the first ones included, and watches that did not end by their "
+        "timeout; each of these may have missed something, and a gap says so.",
+        bars=True,
+    ),
+    kit.lines(
+        "Transactions that failed",
+        _value("forewarn_txn_aborts_total", "$tag_label", "label", _GROWTH),
+        about="By reason. All of them are tried again; fenced means that a newer owner has come.",
+    ),
+    kit.lines(
         "History",
-        _rate("influx_points_written", "points written"),
-        _rate("influx_points_rejected", "refused $tag_label", "label"),
-        _rate("influx_points_folded", "folded $tag_label", "label"),
+        _sum("influx_points_written_total", "", "points written", _RATE),
+        _rate("influx_points_rejected", "refused $tag_label"),
+        _rate("influx_points_folded", "folded $tag_label"),
         about="Points per second into InfluxDB, and what was refused or folded.",
         unit="cps",
     ),
@@ -132,8 +169,8 @@ PANELS: Final = (
     ),
     kit.lines(
         "Transactions",
-        _rate("task_commits", "commits"),
-        _rate("task_restores", "restores"),
+        _sum("task_commits_total", "stage=work", "commits", _RATE),
+        _sum("task_restores_total", "stage=work", "restores", _RATE),
         about="Commits and restores of the tasks per second.",
         unit="cps",
     ),

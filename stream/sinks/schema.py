@@ -309,7 +309,8 @@ SCHEMA: Final[Mapping[str, Measurement]] = MappingProxyType(
             },
         ),
         "forewarn_metric": Measurement(
-            "forewarn's own figures, as on `/metrics`.",
+            "forewarn's own figures, as on `/metrics`; `…_timestamp_seconds` is an age here, "
+            "`…_age_seconds`.",
             "",
             ("label", "metric"),
             {"value": _float("the metric's", "at this time; counters count from the start")},

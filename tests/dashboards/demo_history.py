@@ -123,10 +123,11 @@ async def _filling(
             "retention": 0,
         }
     )
+    group = f"influxdb-{server.major}"
     own = OwnRows(registry, clock.now, every=600.0)
     async with (
         watched(pipeline.bus, clock, registry),
-        sink(pipeline.bus, 1, config, clock, own=own, group=server.url) as drain,
+        sink(pipeline.bus, 1, config, clock, own=own, group=group) as drain,
     ):
         registry.register(SinkCollector(drain))
         stop = asyncio.Event()

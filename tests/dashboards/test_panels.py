@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 from stream.sinks.schema import TAGS
-from tests.dashboards.demo_history import DAY, History, ask, boards, expand, filled, panels, span
+from tests.dashboards.demo_history import (
+    DAY,
+    LISTED_EVERY,
+    History,
+    ask,
+    boards,
+    expand,
+    filled,
+    panels,
+    span,
+)
 
 pytestmark = pytest.mark.influxdb
 EVERY = [
@@ -174,6 +184,20 @@ def test_waits_are_percentiles_of_what_was_decided(history: History) -> None:
     ]
     worst = only(history, "pipeline", "From incident to message", 2)
     assert max(row[1] for row in worst[0]["values"]) == max(after)
+
+
+def test_watches_are_as_old_and_broke_as_often_as_the_known_ones(history: History) -> None:
+    ages = only(history, "pipeline", "Watches: since the last byte")
+    assert {one["tags"]["label"] for one in ages} == {
+        f"cluster=demo,resource={name}" for name in ("pods", "nodes", "events")
+    }
+    seen = [age for one in ages for _, age in one["values"]]
+    assert 0.0 <= min(seen) < max(seen) < 45.0
+    for target in (0, 1):  # lists, broken watches: one of each source every six hours
+        [one] = only(history, "pipeline", "Lists, and watches that broke", target)
+        told = [count for _, count in one["values"] if count]
+        assert set(told) <= {1.0, 2.0, 3.0}
+        assert sum(told) == pytest.approx(3 * 2 * DAY / LISTED_EVERY, abs=3)
 
 
 def test_no_tag_holds_the_name_of_a_pod_or_an_id(history: History) -> None:
