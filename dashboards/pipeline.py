@@ -9,7 +9,6 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from dashboards import kit
 from dashboards.kit import CLUSTER, EVERY, Query
 
-
 _RATE: Final = 'non_negative_derivative(last("value"), 1s)'
 _GROWTH: Final = 'non_negative_difference(last("value"))'
 
