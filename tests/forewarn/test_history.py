@@ -65,7 +65,7 @@ async def test_what_is_on_the_bus_when_it_ends_still_arrives_with_our_own_figure
         own = {
             dict(series[1])["metric"] for series, _ in fake.points if "metric" in dict(series[1])
         }
-        assert {"forewarn_influx_up", "forewarn_task_records_total"} <= own
+        assert {"forewarn_influx_up", "forewarn_records_processed_total"} <= own
     assert generate_latest(registry) == b"", "what ended is no longer shown"
 
 
@@ -112,5 +112,5 @@ async def test_without_an_address_there_is_no_sink_and_the_figures_are_there() -
     registry = CollectorRegistry()
     async with working(None, registry) as (_, drain):
         assert drain is None
-        assert b"forewarn_task_records_total" in generate_latest(registry)
+        assert b"forewarn_records_processed_total" in generate_latest(registry)
         assert b"forewarn_influx" not in generate_latest(registry)
