@@ -124,6 +124,7 @@ async def work(config: Config, clock: Clock, console: Console, *, skip_gaps: boo
         The bus or an address cannot be used.
     """
     async with open_bus(config) as bus:
+        await bus.ensure(topics_of(config))
 
         def concluding(partition: int) -> Concluding:
             return Concluding(
@@ -163,6 +164,7 @@ async def alert(config: Config, clock: Clock, console: Console, *, send: bool = 
         for channel in channels.values():
             stack.push_async_callback(channel.aclose)
         bus = await stack.enter_async_context(open_bus(config))
+        await bus.ensure(topics_of(config))
 
         def alerting(partition: int) -> Alerting:
             return Alerting(AlertTask(bus, partition, partitions, policy, sources, clock))
@@ -210,7 +212,6 @@ async def _run(
     crews: Crews,
     *collectors: Collector,
 ) -> None:
-    await bus.ensure(topics_of(config))
     stop = stopping()
     teams = [crew for _, _, crew in crews]
     stages = StageCollector(lambda: of_crews(teams), clock.now)
