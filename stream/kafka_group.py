@@ -21,11 +21,10 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.structs import TopicPartition
 
-from stream.bus import Batch, BusCounters, Crew
+from stream.bus import Batch, BusCounters, Crew, Part
 from stream.errors import ForewarnError
 from stream.kafka_connection import Connection, ours, translated
 from stream.kafka_reader import Asker, Reader
-from stream.kafka_topics import Part
 
 log = logging.getLogger(__name__)
 
