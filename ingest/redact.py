@@ -7,10 +7,10 @@ tokens, PEM private keys, ``Bearer`` and ``Basic`` credentials, userinfo of URLs
 Google, GitHub, GitLab, Slack and Stripe, and payment card numbers that pass Luhn's check.
 
 Guaranteed: linear time whatever the text (each expression begins at a literal and is bounded or
-cannot backtrack), idempotent, and blind to marks: what a tape has masked reads as what a live
-cluster has masked. Not guaranteed: a secret that looks like a word and stands beside no name of its
-kind is not found. Left to others: where texts come from, names that are merely private
-(`ingest.pseudonyms`).
+cannot backtrack), and an end to it: beyond `LONGEST` characters a text is masked whole. Idempotent,
+and blind to marks: what a tape has masked reads as what a live cluster has masked. Not guaranteed:
+a secret that looks like a word and stands beside no name of its kind is not found. Left to others:
+where texts come from, names that are merely private (`ingest.pseudonyms`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ SECRET_NAME: Final = re.compile(
     r"passw|secret|token|credential|private|api_?key|access_?key|auth|dsn|conn(ection)?_?str",
     re.IGNORECASE,
 )
+LONGEST: Final = 64 * 1024  # characters that are looked at; log tails and messages have 16 Ki
 _FLAG: Final = re.compile(r"--?[A-Za-z][\w.-]*")
 _MARK: Final = re.compile(r"<redacted:[0-9a-f]{8}>")
+_ANY_MARK: Final = re.compile(r"<redacted(?::[0-9a-f]{8})?>")
 
 Mask = Callable[[str], str]  # a secret → what stands in its place
 
@@ -42,11 +44,11 @@ _PATTERNS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("passw", "pwd", "secret", "token", "key", "credential"),
         re.compile(
-            r"((?:passw(?:or)?d|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
-            r"|account[_-]?key|credentials?)[\w.-]{0,40}[\"']?\s{0,3}"
-            r"(?:=\s{0,3}|:\s{0,3}(?=[\"']|[^\s\"',;&]{0,80}[\d!@#$%^*+/]))[\"']?)"
-            r"(?!<redacted)(?:(?<=\")[^\"\n]+|(?<=')[^'\n]+|[^\s\"',;&]+)",
-            re.IGNORECASE,
+            r"((?i:p(?:assw(?:or)?d|wd|rivate[_-]?key)|secret|token"
+            r"|a(?:pi|ccess|ccount)[_-]?key|credentials?)[\w.-]{0,40}+[\"']?+\s{0,3}+"
+            r"(?:=\s{0,3}"
+            r"|:\s{0,3}(?=[\"']|[^\s\"',;&\d!@#$%^*+/]{0,80}+[\d!@#$%^*+/]))[\"']?)"
+            r"(?!<redacted)(?:(?<=\")[^\"\n]+|(?<=')[^'\n]+|[^\s\"',;&]+)"
         ),
     ),
     (
@@ -77,6 +79,8 @@ _CARD: Final = re.compile(r"(?<![\d.-])[3-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{4}(?![\
 def redact(text: str, mask: Mask = plain) -> str:
     """Return `text` without its secrets; some 2 µs for a message of 200 characters.
 
+    A text of more than `LONGEST` characters, marks not counted, ends in one mask.
+
     Examples
     --------
     >>> redact("cannot reach postgres://app:hunter2@db:5432/shop")
@@ -84,6 +88,9 @@ def redact(text: str, mask: Mask = plain) -> str:
     >>> redact("login failed, password=hunter2, user=app")
     'login failed, password=<redacted>, user=app'
     """
+    if len(text) > LONGEST and len(_ANY_MARK.sub("", text)) > LONGEST:
+        head = _head(text)
+        return f"{redact(head, mask)} {mask(text[len(head) :])}"
     lowered = text.lower()
     if any(map(lowered.__contains__, _NEEDLES)):
         for needles, pattern in _PATTERNS:
@@ -92,6 +99,12 @@ def redact(text: str, mask: Mask = plain) -> str:
     if len(text) >= _SHORTEST_CARD and sum(map(text.count, "0123456789")) >= _SHORTEST_CARD:
         text = _CARD.sub(lambda match: mask(match[0]) if _luhn(match[0]) else match[0], text)
     return _MARK.sub(MASK, text) if mask is plain and "<redacted:" in lowered else text
+
+
+def _head(text: str) -> str:
+    """Return what is looked at: whole words, and no part of a number that the end would tear."""
+    end = max(text.rfind(blank, 0, LONGEST) for blank in " \t\n")
+    return text[: max(end, 0)].rstrip("0123456789- \t\n")
 
 
 def _masked(match: re.Match[str], mask: Mask) -> str:
