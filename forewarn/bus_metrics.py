@@ -69,6 +69,8 @@ def _restores(bus: KafkaBus) -> Iterator[Metric]:
     known = bus.counters
     about = "Producers replaced before their sequence numbers run out."
     yield counter("kafka_retired", about, [], {(): known.retired})
+    about = "Transactions whose end the broker had lost, ended as they were decided."
+    yield counter("kafka_settled", about, [], {(): known.settled})
     about = "Tasks that read their state now."
     yield gauge("kafka_restoring", about, [], {(): known.restoring})
     about = "Share of the changelogs that were to be read which is read; 1 when no task restores."

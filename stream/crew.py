@@ -8,6 +8,7 @@ task that is slow: after some seconds its next commit is simply fenced.
 Guaranteed: what a task meets ends only that task. Unavailable: it is tried again, with pauses that
 double. Fenced: it is owned anew as long as the bus says that it is ours. Corrupt: it stops, says so
 once, and shows in `stopped`; the others go on, since moving it would stop it elsewhere just so.
+Anything else is a bug and ends the process (`work` raises it): a task must never stop in silence.
 
 Left to others: what a step does (`stream.runtime`, `alerting.task`, `alerting.delivery`).
 """
@@ -63,6 +64,8 @@ class TaskCrew:
         self._make = make
         self._clock = clock
         self._going = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._bug: Exception | None = None
         self._loops: dict[int, asyncio.Task[None]] = {}
         self._stepping: dict[int, asyncio.Lock] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -101,6 +104,11 @@ class TaskCrew:
         await self.take(frozenset())
         while self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    async def broken(self) -> Exception | None:
+        """Wait until a task has met a bug, and return that."""
+        await self._broken.wait()
+        return self._bug
 
     # ---- inside ---------------------------------------------------------------------------------
 
@@ -143,6 +151,13 @@ class TaskCrew:
                     except Rejected as error:
                         wait = pause
                         log.error("task=%s rejected retry_in=%.1fs: %s", name, wait, error)
+                    except asyncio.CancelledError:
+                        # aiokafka cancels what it waits for when it closes a client, and whoever
+                        # waits for that meets it here. Only one that was meant for us ends us.
+                        if (us := asyncio.current_task()) is None or us.cancelling():
+                            raise
+                        wait = pause
+                        log.warning("task=%s unavailable retry_in=%.1fs: cut off", name, wait)
                 if wait:
                     pause = min(2 * pause, _BACK_OFF[1])
                     await self._clock.sleep_until(self._clock.now() + wait)
@@ -150,6 +165,10 @@ class TaskCrew:
         except Corrupt as error:
             self.stopped[partition] = str(error)
             log.error("task=%s stopped=corrupt: %s", name, error)
+        except Exception as error:
+            self._bug = error
+            self._broken.set()
+            raise
         finally:
             gone = self.works.pop(partition, None)
             if gone is not None:
@@ -164,13 +183,21 @@ async def work(bus: Bus, app: str, topic: str, crew: TaskCrew, clock: Clock) -> 
     ------
     Rejected, Corrupt
         The bus does not let us join, ever.
+    Exception
+        Whatever bug a task has met.
     """
     pause = _BACK_OFF[0]
+    broken = asyncio.create_task(crew.broken())
     try:
         while True:
             following = asyncio.create_task(bus.follow(app, topic, crew))
             try:
-                await asyncio.shield(following)
+                await asyncio.wait((following, broken), return_when=asyncio.FIRST_COMPLETED)
+                if broken.done() and (bug := broken.result()) is not None:
+                    raise bug
+                if following.cancelled():  # by aiokafka, as above: we have not
+                    raise Unavailable("the client was cut off")
+                following.result()
             except Unavailable as error:
                 wait = error.retry_after or pause
                 log.warning("group=%s unavailable retry_in=%.1fs: %s", app, wait, error)
@@ -184,4 +211,5 @@ async def work(bus: Bus, app: str, topic: str, crew: TaskCrew, clock: Clock) -> 
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
     finally:
+        broken.cancel()
         await crew.aclose()

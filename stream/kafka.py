@@ -43,6 +43,7 @@ from stream.kafka_reader import Asker, Reader
 from stream.kafka_settings import KafkaSettings
 from stream.kafka_task import KafkaCounters, KafkaOwnership, Shared
 from stream.kafka_topics import POSITIONS, Topics
+from stream.kafka_transactions import Transactions
 from stream.kafka_writer import Record, Writer
 
 _SEATS: Final = 8  # readers kept open for `read`: as many replays at once
@@ -83,7 +84,15 @@ class KafkaBus:
         self._owned: list[KafkaOwnership] = []
         self._subscribed: list[GroupReading] = []
         self._held: dict[Part, tuple[int, float]] = {}  # an end below a transaction, since when
-        self._shared = Shared(connection, admin, asker, self._topics, clock, self.counters)
+        self._shared = Shared(
+            connection,
+            admin,
+            asker,
+            self._topics,
+            Transactions(connection, admin, self.counters.count_settled),
+            clock,
+            self.counters,
+        )
 
     @classmethod
     @asynccontextmanager
@@ -177,7 +186,9 @@ class KafkaBus:
         if writer is None or writer.retired:
             if writer is not None:
                 await writer.aclose()
-            writer = self._writers[name] = Writer(self._connection, name, self._clock)
+            writer = self._writers[name] = Writer(
+                self._connection, name, self._shared.transactions, self._clock
+            )
             try:
                 await writer.start()
             except BaseException:

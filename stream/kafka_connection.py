@@ -44,6 +44,7 @@ from stream.kafka_settings import KafkaSettings, read_secret
 LARGEST: Final = 8 << 20  # bytes of a batch: a page of state is half a megabyte, a record far less
 RETRY: Final = 0.1  # seconds between two tries
 _CREATE: Final = 30.0  # seconds for topics to be made and to have leaders
+_TRANSACTION: Final = 1  # the kind of coordinator; 0 is that of a group
 _YEARS: Final = 3_153_600_000_000  # ms, a century: event time may be ahead of the broker's clock
 
 _REFUSED: Final = (
@@ -188,7 +189,7 @@ class Connection:
 
 
 class Admin:
-    """Making and describing topics."""
+    """Making and describing topics; asking one broker or another."""
 
     def __init__(self, connection: Connection, client: Any) -> None:
         self._connection = connection
@@ -296,6 +297,30 @@ class Admin:
             for part, at in found.items()
             if at.offset >= 0
         }
+
+    async def leaders(self) -> dict[TopicPartition, int]:
+        """Return which broker leads each partition that we may see; -1: none does now."""
+        with translated("describe topics"):
+            return {
+                TopicPartition(topic["topic"], each["partition"]): each["leader"]
+                for topic in await self._client.describe_topics()
+                for each in topic["partitions"]
+            }
+
+    async def brokers(self) -> list[int]:
+        """Return every broker's number."""
+        with translated("describe the cluster"):
+            return [each["node_id"] for each in (await self._client.describe_cluster())["brokers"]]
+
+    async def coordinator(self, transaction: str) -> int:
+        """Return the broker that coordinates the transaction, named in full."""
+        with translated(f"find the coordinator of {transaction}"):
+            found: int = await self._client.find_coordinator(transaction, _TRANSACTION)
+            return found
+
+    async def ask(self, broker: int, request: Any) -> Any:
+        """Send `request` to this broker and return its answer; aiokafka's errors go through."""
+        return await self._client._send_request_to_node(broker, request)  # noqa: SLF001
 
     async def delete_before(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Delete what stands before these offsets."""

@@ -82,10 +82,9 @@ class Asker:
     async def decided(self, part: Part, patience: float) -> None:
         """See that what is written to `part` is committed or aborted, all of it.
 
-        After a start under the name of its only writer it always should be. Kafka 4.3.1 was seen
-        to leave it open: the only broker was killed between a commit's decision and its markers,
-        and after its restart took the commit for complete. What hangs so would be committed by the
-        next transaction, besides what is then written again.
+        After a start under the name of its only writer it should be: the start has settled what the
+        broker has lost of the predecessor's transaction (`stream.kafka_transactions`). What hangs
+        all the same would be committed by the next transaction, besides what is then written again.
 
         Raises
         ------
@@ -98,8 +97,8 @@ class Asker:
         except TimeoutError as error:
             topic = self._connection.named(part[0])
             raise Corrupt(
-                f"a transaction hangs in {topic}/{part[1]}, although its writer is gone: find it "
-                f"with `kafka-transactions.sh find-hanging --topic {topic}`, abort it with `abort`"
+                f"a transaction hangs in {topic}/{part[1]}, although its writer is gone: "
+                "`forewarn transactions ls` shows it, `settle` and `abort` end it"
             ) from error
 
     async def oldest(self, names: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:

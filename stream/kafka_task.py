@@ -24,6 +24,7 @@ from stream.errors import Fenced, Unavailable
 from stream.kafka_connection import Admin, Connection, translated
 from stream.kafka_reader import Asker, Reader
 from stream.kafka_topics import Topics, state_topic
+from stream.kafka_transactions import Transactions
 from stream.kafka_writer import Record, Writer
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,14 @@ class KafkaCounters(BusCounters):
     """What this bus counts besides."""
 
     retired: int = 0
+    settled: int = 0  # transactions whose end the broker had lost
     restoring: int = 0  # tasks that read their changelog now
     restored: int = 0  # changelog records read so far
     to_restore: int = 0  # offsets that were to be read in all
+
+    def count_settled(self) -> None:
+        """Count one more."""
+        self.settled += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class Shared:
     admin: Admin
     asker: Asker
     topics: Topics
+    transactions: Transactions
     clock: Clock
     counters: KafkaCounters
 
@@ -77,7 +84,7 @@ class KafkaOwnership:
         cls, shared: Shared, app: str, partition: int, inputs: Sequence[str]
     ) -> KafkaOwnership:
         """Take the task, fencing whoever had it."""
-        writer = Writer(shared.connection, f"{app}-{partition}", shared.clock)
+        writer = Writer(shared.connection, f"{app}-{partition}", shared.transactions, shared.clock)
         await writer.start()
         task = cls(shared, app, partition, inputs, writer)
         try:
@@ -135,6 +142,10 @@ class KafkaOwnership:
             log.info("task=%s/%d retires its producer", self._app, self._partition)
             # Not just a new writer: between two writers, somebody else may have had the task.
             raise Unavailable("the task's producer is old: own the task anew", retry_after=_SOON)
+        if self._writer.shaken:
+            raise Unavailable(
+                "a connection to the broker broke: own the task anew", retry_after=_SOON
+            )
         if self._seek is None or not self._inputs:
             return ()
         async with self._polling:

@@ -20,12 +20,14 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.conn import CloseReason
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from stream.bus import Outgoing
 from stream.clock import Clock
 from stream.errors import Fenced, ForewarnError, Rejected, Unavailable
 from stream.kafka_connection import LARGEST, Connection, ours, translated
+from stream.kafka_transactions import Transactions
 
 RETIRE_RECORDS: Final = 1 << 30  # half of what a sequence number counts to
 RETIRE_SECONDS: Final = 86_400.0
@@ -53,13 +55,18 @@ class Writer:
     ----------
     name
         Of the transaction; our prefix is put before it.
+    transactions
+        Finds what hangs of the predecessor's transaction, and ends it.
     clock
         For retiring.
     """
 
-    def __init__(self, connection: Connection, name: str, clock: Clock) -> None:
+    def __init__(
+        self, connection: Connection, name: str, transactions: Transactions, clock: Clock
+    ) -> None:
         self._connection = connection
         self._name = name
+        self._transactions = transactions
         self._clock = clock
         self._producer: Any = None
         self._failed: ForewarnError | None = None
@@ -67,6 +74,7 @@ class Writer:
         self._written = 0
         self._started = clock.now()
         self.retire_records = RETIRE_RECORDS
+        self.shaken = False
 
     async def start(self) -> None:
         """Fence the predecessor and end its transaction; returns when that is settled.
@@ -77,8 +85,11 @@ class Writer:
             The broker does not answer in time.
         Rejected
             It does not let us.
+        Corrupt
+            The predecessor's transaction hangs, and cannot be ended as it was decided.
         """
         settings = self._connection.settings
+        hanging = await self._transactions.hanging(self._name)  # a start forgets what was decided
         with translated(f"start the transaction {self._name}"):
             self._producer = AIOKafkaProducer(
                 **self._connection.arguments()
@@ -92,11 +103,28 @@ class Writer:
                 }
             )
             try:
+                self._watch(self._producer.client)
                 async with asyncio.timeout(settings.request_timeout + settings.transaction_timeout):
                     await self._producer.start()
+                if hanging is not None:
+                    await self._transactions.settle(hanging, self.epoch)
             except BaseException:
                 await _abandon(self._producer)
                 raise
+
+    def _watch(self, client: Any) -> None:
+        """Be told when a connection breaks.
+
+        A broker that died may have lost the end of the transaction before. Our next one would be
+        mixed with what hangs, so it must not begin: whoever starts anew settles that.
+        """
+        told = client._on_connection_closed  # noqa: SLF001  # not to be had otherwise
+
+        def closed(connection: Any, reason: Any) -> None:
+            self.shaken |= reason in (CloseReason.CONNECTION_BROKEN, CloseReason.CONNECTION_TIMEOUT)
+            told(connection, reason)
+
+        client._on_connection_closed = closed  # noqa: SLF001
 
     @property
     def epoch(self) -> int:
@@ -133,6 +161,8 @@ class Writer:
             if self._failed is not None:
                 raise self._failed
             try:
+                if self.shaken:
+                    raise Unavailable("a connection broke since the last commit: own it anew")
                 async with asyncio.timeout(self._connection.settings.transaction_timeout):
                     await self._transaction(records, group, offsets or {})
             except BaseException as error:

@@ -68,7 +68,7 @@ class Stage:
         self._log = log.open("ab")
 
     async def add(self) -> None:
-        self.workers.append(await self._child("worker", stdout=self._log, stderr=STDOUT))
+        self.workers.append(await self.logged("worker"))
 
     def one(self) -> Process:
         return self.chance.choice(self.workers)
@@ -91,7 +91,10 @@ class Stage:
                 await self.end(worker, signal.SIGTERM)
         self._log.close()
 
-    async def child(self, name: str, *words: str) -> Process:
+    async def logged(self, name: str, *words: str) -> Process:
+        return await self._child(name, *words, stdout=self._log, stderr=STDOUT)
+
+    async def heard(self, name: str, *words: str) -> Process:
         return await self._child(name, *words, stdout=PIPE, stderr=self._log)
 
     async def _child(self, name: str, *words: str, **where: Any) -> Process:
@@ -115,8 +118,8 @@ async def run(
     try:
         for _ in range(2):
             await stage.add()
-        verifier = await stage.child("verify", str(count), "45")
-        generator = await stage.child("generate", str(count), str(RATE))
+        verifier = await stage.heard("verify", str(count), "45")
+        generator = await stage.logged("generate", str(count), str(RATE))
         await asyncio.sleep(3.0)
         for _ in range(times):
             began = time.time()

@@ -25,6 +25,7 @@ from forewarn.commands.run import run
 from forewarn.commands.schema import schema
 from forewarn.commands.sink import sink
 from forewarn.commands.topics import topics
+from forewarn.commands.transactions import transactions
 from forewarn.commands.version import version
 from forewarn.commands.work import work
 
@@ -44,6 +45,7 @@ COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
         "sink": sink,
         "influxdb": influxdb,
         "topics": topics,
+        "transactions": transactions,
         "dlq": dlq,
         "feedback": feedback,
         "schema": schema,

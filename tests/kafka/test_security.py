@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from forewarn.config import Config
+from forewarn.transactions import settle
 from stream.bus import Outgoing, Position, TopicSpec
-from stream.errors import ForewarnError, Rejected
+from stream.clock import SystemClock
+from stream.errors import Corrupt, ForewarnError, Rejected
 from stream.kafka import KafkaBus
 from stream.kafka_settings import KafkaSasl, KafkaSettings, KafkaTls
 from tests.conftest import missing
+from tests.kafka.test_transactions import half_told, predecessor
 from tests.kafka_broker import Broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -33,6 +37,7 @@ ssl.truststore.type=PEM
 ssl.truststore.location={folder}/ca.pem
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:admin;User:ANONYMOUS
+transaction.partition.verification.enable=false
 """
 ADMIN = """
 security.protocol=SASL_SSL
@@ -119,6 +124,24 @@ async def test_the_least_rights_are_enough_and_no_more(secure: Broker, folder: P
             await group.commit()
         with pytest.raises(Rejected, match=r"does not make the topic sec\.new"):
             await bus.ensure([TopicSpec("new", 1, None)])
+
+
+async def test_who_may_not_end_what_hangs_stops_before_its_decision_is_forgotten(
+    secure: Broker, folder: Path
+) -> None:
+    admin, worker = settings(secure, folder, "admin"), settings(secure, folder, "forewarn")
+    async with KafkaBus.open(admin) as bus:
+        await bus.ensure([TopicSpec("told", 1, None), TopicSpec("untold", 1, None)])
+        await (await bus.own("hung", 0, [])).release()
+    async with predecessor(admin, "hung-0") as producer:
+        await half_told(producer, admin, "told", "untold")
+        await producer.commit_transaction()
+    async with KafkaBus.open(worker) as bus:
+        for _ in range(2):
+            with pytest.raises(Corrupt, match="give our user Alter on the cluster"):
+                await bus.own("hung", 0, [])
+    [ended] = await settle(Config(bus="kafka", kafka=admin), SystemClock())
+    assert ended.place.topic == "sec.untold"
 
 
 async def test_who_has_no_rights_is_told_so(secure: Broker, folder: Path) -> None:

@@ -21,7 +21,7 @@ class Stepping:
     def __init__(self, partition: int, events: list[str]) -> None:
         self.partition = partition
         self.events = events
-        self.fails: list[Exception] = []
+        self.fails: list[BaseException] = []
         self.steps = 0
 
     async def step(self) -> int:
@@ -91,8 +91,13 @@ async def test_a_corrupt_task_stops_alone_and_says_why() -> None:
     await stage.crew.aclose()
 
 
-@pytest.mark.parametrize("failure", [Unavailable("no broker"), Fenced("a newer owner")])
-async def test_what_may_pass_is_tried_again_after_a_pause(failure: Exception) -> None:
+CUT_OFF = asyncio.CancelledError()  # by a client that closes, not by us
+
+
+@pytest.mark.parametrize(
+    "failure", [Unavailable("no broker"), Fenced("a newer owner"), CUT_OFF], ids=repr
+)
+async def test_what_may_pass_is_tried_again_after_a_pause(failure: BaseException) -> None:
     stage = Stage()
     await stage.crew.take(frozenset({0}))
     await stage.turn()
@@ -121,6 +126,20 @@ async def test_on_one_process_alone_every_task_runs_and_the_end_is_in_order() ->
             await following
     assert sorted(stage.events[:3]) == ["last commit 0", "last commit 1", "last commit 2"]
     assert sorted(stage.events[3:]) == ["release 0", "release 1", "release 2"]
+
+
+async def test_a_bug_in_one_task_ends_the_process_instead_of_the_task_in_silence() -> None:
+    stage = Stage()
+    bus: Bus
+    async with EmbeddedBus.open() as bus:
+        await bus.ensure(specs(2))
+        following = asyncio.create_task(work(bus, "app", PODS, stage.crew, stage.clock))
+        for _ in range(20):
+            await stage.turn()
+        stage.made[1][0].fails = [ZeroDivisionError("a bug")]
+        with pytest.raises(ZeroDivisionError):
+            await following
+    assert sorted(stage.events) == ["last commit 0", "release 0", "release 1"]
 
 
 class Deaf(Stepping):
