@@ -59,10 +59,18 @@ class ControlPlane:
 
     def account(self, root: Path, folder: Path) -> ClusterSettings:
         """Apply the roles of `deploy/kubernetes`; return the way in with their account's token."""
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "forewarn"}}
-        self.kubectl("apply", "-f", "-", text=json.dumps(namespace))
+        self.namespace("forewarn")
         for name in ("rbac.yaml", "rbac-logs.yaml", "rbac-also.yaml"):
             self.kubectl("apply", "-f", str(root / "deploy" / "kubernetes" / name))
+        return self.as_forewarn(folder)
+
+    def namespace(self, name: str) -> None:
+        """Make a namespace, unless it is there."""
+        content = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        self.kubectl("apply", "-f", "-", text=json.dumps(content))
+
+    def as_forewarn(self, folder: Path) -> ClusterSettings:
+        """Return the way in with a token of the account, whatever its rights are."""
         token = self.kubectl("-n", "forewarn", "create", "token", "forewarn").strip()
         server = {
             "server": f"https://127.0.0.1:{self.port}",

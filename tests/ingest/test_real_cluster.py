@@ -136,8 +136,8 @@ def deployment(name: str, replicas: int, image: str = "v1", **annotations: str) 
 WHERE = "/apis/apps/v1/namespaces/default/deployments"
 
 
-async def is_rolled_out(admin: Admin, name: str) -> bool:
-    found = await admin.call("GET", f"{WHERE}/{name}")
+async def is_rolled_out(admin: Admin, name: str, where: str = WHERE) -> bool:
+    found = await admin.call("GET", f"{where}/{name}")
     status, wanted = found.get("status", {}), found["spec"]["replicas"]
     return (
         status.get("observedGeneration") == found["metadata"]["generation"]
