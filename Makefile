@@ -51,6 +51,8 @@ chaos: $(READY) ## hurt workers and a real broker at random, and count what was 
 components: ## build what tests need beside Python (a Kubernetes control plane, Chromium), cached
 	@deploy/components
 
-lock: ## renew requirements/dev.txt from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header \
-	  --python-version 3.11 -o requirements/dev.txt
+LOCK := uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11
+lock: ## renew requirements/*.txt from pyproject.toml (needs uv)
+	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	echo hatchling | $(LOCK) - -c requirements/dev.txt -o requirements/build.txt

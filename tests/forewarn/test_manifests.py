@@ -133,7 +133,7 @@ def test_the_pod_is_restricted_and_runs_a_command_that_exists(tmp_path: Path) ->
     found = {each["kind"]: each for each in documents("forewarn.yaml")}
     pod = found["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["args"][1] in COMMANDS
+    assert container["args"][0] in COMMANDS
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["securityContext"] == {
