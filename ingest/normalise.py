@@ -7,7 +7,9 @@ before. Rules:
   are compared for equality only, as Kubernetes promises no more before 1.35.
 - A fact whose `at` runs back is late: counted, and used as it is.
 - LIST resets nothing: what is known and unchanged is a duplicate, what changed is MODIFIED.
-- DELETED gives a record with ``deleted=True`` and the object's last state.
+- DELETED gives a record with ``deleted=True`` and the object's last state. Where a comparison with
+  a list found it gone, the fact has metadata alone, and the state is what was known; of an Event,
+  which expires, that says nothing.
 - BOOKMARK gives nothing. ERROR gives a `Gap` since what it says itself, else since the last fact of
   that resource: 410 means "expired", anything else goes by its own reason.
 
@@ -35,6 +37,7 @@ from ingest.objects import (
     LogTail,
     Metadata,
     Node,
+    Raw,
     ReplicaSet,
     Status,
     Written,
@@ -51,8 +54,16 @@ from ingest.times import seconds
 from ingest.usage import metrics_record, number, summary_record
 from ingest.workloads import AUDITED, Workload
 from stream.errors import Rejected
-from stream.records import AnyInput, Gap, NodeMetricsRecord, ObjectRef, PodRecord
+from stream.records import (
+    AnyInput,
+    Gap,
+    NodeMetricsRecord,
+    ObjectRef,
+    PodRecord,
+    RecentEvent,
+)
 
+_NO_SPEC: Final = msgspec.Raw(b"")
 _GONE: Final = 410  # HTTP: the wanted resourceVersion is no longer kept
 
 _T = TypeVar("_T")
@@ -139,7 +150,65 @@ def _version(metadata: Metadata, fact: AnyFact) -> str:
     return f"{version} deleted" if version and fact.type == "DELETED" else version
 
 
+class _Bare(Raw):
+    """An object of which only metadata is left, if that."""
+
+    metadata: Metadata
+    spec: msgspec.Raw = _NO_SPEC
+
+
+def _bare(fact: AnyFact) -> Metadata | None:
+    """Return the metadata of a deletion that carries nothing else."""
+    if fact.type != "DELETED" or type(fact.object) is not msgspec.Raw:
+        return None
+    bare = _read(_read_bare, fact)
+    return None if bytes(bare.spec) else bare.metadata
+
+
+def _lost_pod(cluster: Memory, fact: AnyFact, metadata: Metadata, stats: Stats) -> AnyInput | None:
+    identify(metadata)
+    version = _version(metadata, fact)
+    if cluster.knows(metadata.uid, version):
+        stats.duplicates += 1
+        return None
+    pod = cluster.seen.owned_pod(metadata.uid) or PodSeen(
+        metadata.uid,
+        metadata.namespace,
+        metadata.name,
+        root_of_pod(metadata, cluster.seen),
+        version=metadata.resource_version,
+    )
+    pod = msgspec.structs.replace(pod, deleted=True)
+    cluster.remember(metadata.uid, version)
+    cluster.seen.saw_pod(pod, fact.at)
+    cluster.recent.forget(metadata.uid)
+    return _as_seen(fact, pod)
+
+
+def _as_seen(
+    fact: AnyFact, pod: PodSeen, log_tail: str = "", events: tuple[RecentEvent, ...] = ()
+) -> PodRecord:
+    return PodRecord(
+        fact.cluster,
+        fact.at,
+        pod.namespace,
+        pod.name,
+        pod.uid,
+        pod.version,
+        pod.workload,
+        pod.node,
+        pod.phase,
+        pod.created_at,
+        pod.containers,
+        pod.deleted,
+        log_tail=log_tail,
+        events=events,
+    )
+
+
 def _pod(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
+    if (lost := _bare(fact)) is not None:
+        return _lost_pod(cluster, fact, lost, stats)
     pod = _read(_read_pod, fact)
     metadata = pod.metadata
     version = _version(metadata, fact)
@@ -181,6 +250,8 @@ def _restarts(pod: PodRecord | PodSeen) -> int:
 def _event(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     event = _read(_read_event, fact)
     metadata = event.metadata
+    if fact.type == "DELETED" and event.involved_object is None and event.regarding is None:
+        return None  # found gone by comparison: whose it was is not known, and it says nothing
     version = _version(metadata, fact)
     if cluster.knows(metadata.uid, version):
         stats.duplicates += 1
@@ -211,15 +282,20 @@ def _node(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
 
 
 def _workload(kind: str) -> _Reader:
-    def read(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
-        workload = _read(_read_workload, fact)
-        metadata = workload.metadata
+    def read(cluster: Memory, fact: AnyFact, stats: Stats) -> _Found:
+        lost = _bare(fact)
+        told = lost if lost is not None else _read(_read_workload, fact)
+        metadata = told.metadata if isinstance(told, Workload) else told
         version = _version(metadata, fact)
         if cluster.knows(metadata.uid, version):
             stats.duplicates += 1
             return None
+        workloads = cluster.workloads
         try:
-            record = cluster.workloads.change(fact.cluster, fact.at, kind, fact.type, workload)
+            if isinstance(told, Workload):
+                record = workloads.change(fact.cluster, fact.at, kind, fact.type, told)
+            else:
+                record = workloads.lose(fact.cluster, fact.at, kind, told)
         except READ_ERRORS as error:  # its spec is read in there
             raise Rejected(f"not an object of {fact.resource}: {error}") from error
         cluster.remember(metadata.uid, version)
@@ -286,22 +362,7 @@ def _log(cluster: Memory, fact: AnyFact, stats: Stats) -> AnyInput | None:
     pod = cluster.seen.owned_pod(tail.uid)
     if pod is None:
         return None  # gone meanwhile, and with it whom the log would explain
-    return PodRecord(
-        fact.cluster,
-        fact.at,
-        pod.namespace,
-        pod.name,
-        pod.uid,
-        pod.version,
-        pod.workload,
-        pod.node,
-        pod.phase,
-        pod.created_at,
-        pod.containers,
-        pod.deleted,
-        log_tail=redact(tail.text),
-        events=cluster.recent.of(pod.uid, fact.at),
-    )
+    return _as_seen(fact, pod, redact(tail.text), cluster.recent.of(pod.uid, fact.at))
 
 
 def _unless_repeated(
@@ -343,6 +404,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "audit": _written,
 }
 
+_read_bare: Final = msgspec.json.Decoder(_Bare).decode
 _read_pod: Final = msgspec.json.Decoder(Pod).decode
 _read_event: Final = msgspec.json.Decoder(Event).decode
 _read_node: Final = msgspec.json.Decoder(Node).decode

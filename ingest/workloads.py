@@ -166,6 +166,28 @@ class Workloads:
         now.record = record = _scaled_by(record, self._autoscalers.get(ref))
         return record
 
+    def lose(
+        self, cluster: str, received: float, kind: str, metadata: Metadata
+    ) -> DeploymentChange:
+        """Return that a workload is gone, which nobody saw go: as it was, as far as known.
+
+        Raises
+        ------
+        Rejected
+            Name or uid are empty.
+        """
+        identify(metadata)
+        known = self._known.pop(metadata.uid, None)
+        if known is None or known.record is None:
+            ref = ObjectRef(kind, metadata.namespace, metadata.name)
+            return DeploymentChange(
+                cluster, received, ref, metadata.uid, metadata.resource_version, "deleted"
+            )
+        self._forget((metadata.uid, known))
+        return msgspec.structs.replace(
+            known.record, at=received, type="deleted", operations=(), manager="", managed_at=None
+        )
+
     def autoscale(
         self, ref: ObjectRef, scaler: Autoscaler | None, received: float
     ) -> DeploymentChange | None:

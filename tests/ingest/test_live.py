@@ -26,7 +26,7 @@ from ingest.scope import ScopeSettings
 from ingest.settings import IngestSettings
 from stream.codec import decode
 from stream.errors import Rejected
-from stream.records import AnyInput, PodRecord, Tick
+from stream.records import AnyInput, DeploymentChange, NodeRecord, PodRecord, Tick
 from stream.testing import ManualClock
 from tests.ingest.fake_apiserver import FakeApiServer, answers
 from tests.ingest.watching import START, Observer, eventually
@@ -216,6 +216,38 @@ async def test_a_position_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 # ---- the bus takes nothing ----------------------------------------------------------------------
+
+
+async def test_what_a_new_list_finds_gone_reaches_the_bus_as_deleted(tmp_path: Path) -> None:
+    clock = ManualClock(START)
+    intake = Intake(Normaliser(), Publisher(1))
+    kinds = ("pods", "nodes", "deployments", "events")
+    async with FakeApiServer() as server, live(clock, tmp_path, server) as sources:
+        for kind in kinds:
+            await server.put(kind, "a", "shop", spec={}, involvedObject=SOMETHING)
+        await all_watching(sources)
+        await server.reset_watches()
+        for kind in kinds:
+            await server.delete(kind, "a", "shop")
+        server.compact()
+        found: list[AnyInput] = []
+        async with asyncio.timeout(10.0):
+            while len(found) < 3:
+                clock.advance(1.0)
+                await asyncio.sleep(0.001)
+                for heard in await drain(sources):
+                    intake.offer(heard, "live")
+                messages, dead_letters = intake.take()
+                assert not dead_letters
+                found += [each for each in records(messages) if _is_gone(each)]
+        assert {type(each) for each in found} == {PodRecord, NodeRecord, DeploymentChange}
+
+
+SOMETHING = {"kind": "Pod", "namespace": "shop", "name": "a"}
+
+
+def _is_gone(record: AnyInput) -> bool:
+    return bool(getattr(record, "deleted", False)) or getattr(record, "type", "") == "deleted"
 
 
 async def test_a_full_buffer_drops_the_watch_resumes_and_loses_nothing(tmp_path: Path) -> None:

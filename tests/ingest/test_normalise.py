@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 from ingest.facts import KEPT, KINDS, TYPES, Fact, dead_letter, fact_of, read_fact, split
 from ingest.intake import Intake
+from ingest.known import Known, Metadata
 from ingest.normalise import Normaliser
 from ingest.publish import ROUTES, Publisher
 from ingest.reading import read_whole
 from ingest.times import seconds
 from stream.codec import decode, outgoing
 from stream.errors import Rejected
-from stream.records import Gap, PodRecord, Tick
+from stream.records import DeploymentChange, Gap, PodRecord, Tick
 from stream.topics import INPUTS, partition_of
+from tests.ingest.watching import BY_NAME
 
 AT = 1_760_000_000.0
 Golden = Callable[[str], Any]
@@ -131,6 +133,63 @@ def test_clusters_know_nothing_of_each_other(golden: Golden, fact: Make) -> None
     here = normaliser.feed(fact("pods", golden("pod")))
     there = normaliser.feed(fact("pods", golden("pod"), cluster="stage"))
     assert [r.cluster for r in here + there] == ["prod", "stage"]
+
+
+GONE = {
+    "pods": "pod",
+    "nodes": "node",
+    "deployments": "deployment",
+    "statefulsets": "statefulset",
+    "daemonsets": "daemonset",
+    "replicasets": "replicaset",
+    "events": "event",
+}
+
+
+def tombstone(resource: str, content: Any) -> Any:
+    """As a reflector makes it where a list no longer has the object."""
+    known = Known()
+    metadata = msgspec.json.decode(msgspec.json.encode(content["metadata"]), type=Metadata)
+    known.note(metadata)
+    return msgspec.json.decode(known.tombstone(metadata.uid, BY_NAME[resource]))
+
+
+@pytest.mark.parametrize(("resource", "name"), GONE.items(), ids=GONE)
+def test_what_a_comparison_finds_gone_is_told_as_it_was(
+    golden: Golden, fact: Make, resource: str, name: str
+) -> None:
+    bare = tombstone(resource, golden(name))
+    assert "spec" not in bare
+    normaliser = Normaliser()
+    before = normaliser.feed(fact(resource, golden(name), "LIST"))
+    after = normaliser.feed(fact(resource, bare, "DELETED", at=AT + 60))
+    assert normaliser.feed(fact(resource, bare, "DELETED", at=AT + 60)) == []
+    if resource in ("replicasets", "events"):
+        assert not after
+        return
+    (was,), (gone,) = before, after
+    assert gone.at == AT + 60
+    if isinstance(was, DeploymentChange):
+        assert isinstance(gone, DeploymentChange)
+        assert (gone.type, gone.operations) == ("deleted", ())
+        assert (gone.workload, gone.images, gone.uid) == (was.workload, was.images, was.uid)
+    else:
+        assert gone.deleted  # type: ignore[union-attr]
+        assert gone.uid == was.uid  # type: ignore[union-attr]
+    if isinstance(was, PodRecord):
+        assert isinstance(gone, PodRecord)
+        assert (gone.workload, gone.containers) == (was.workload, was.containers)
+
+
+@pytest.mark.parametrize(("resource", "name"), GONE.items(), ids=GONE)
+def test_what_was_never_known_can_be_found_gone(
+    golden: Golden, fact: Make, resource: str, name: str
+) -> None:
+    normaliser = Normaliser()
+    bare = tombstone(resource, golden(name))
+    records = normaliser.feed(fact(resource, bare, "DELETED"))
+    assert bool(records) == (resource not in ("replicasets", "events"))
+    assert not normaliser.stats[resource].rejected
 
 
 def test_both_ways_of_reading_give_the_same_records(golden: Golden, fact: Make) -> None:
