@@ -1,0 +1,3 @@
+"""Quix Streams is not in this environment."""
+
+collect_ignore = ["app.py"]
