@@ -157,7 +157,7 @@ def pod(number: int, at: float, *, restarts: int = 0, version: int = 1) -> dict[
     }
 
 
-def event(number: int, at: float, rng: random.Random) -> dict[str, Any]:
+def event(number: int, at: float, rng: random.Random, pods: int = PODS) -> dict[str, Any]:
     """One core/v1 Event; one in five is a warning, as in a cluster with a few chronic troubles."""
     workload = f"app-{number % 200}"
     namespace = f"team-{number % 20}"
@@ -195,8 +195,8 @@ def event(number: int, at: float, rng: random.Random) -> dict[str, Any]:
         "involvedObject": {
             "kind": "Pod",
             "namespace": namespace,
-            "name": pod_name(number % PODS),
-            "uid": pod_uid(number % PODS),
+            "name": pod_name(number % pods),
+            "uid": pod_uid(number % pods),
             "apiVersion": "v1",
             "resourceVersion": "1",
             "fieldPath": "spec.containers{main}",
@@ -275,14 +275,14 @@ def line(at: float, resource: str, kind: str, obj: dict[str, Any], **more: str) 
     ).encode()
 
 
-def busy_cluster(lines: int, seed: int = 1) -> Iterator[bytes]:
+def busy_cluster(lines: int, seed: int = 1, pods: int = PODS) -> Iterator[bytes]:
     """Yield `lines` tape lines: the pods' list, then six in ten events, three pods, one summary.
 
     Event time moves 20 ms a line (50 lines a second: a cluster of some 20,000 pods). One pod
     restarts every half minute, so that there is something to find.
     """
     rng = random.Random(seed)
-    listed = min(PODS, lines // 5)
+    listed = min(pods, lines // 5)
     restarts = 0
     for number in range(lines):
         at = START + number * 0.02
@@ -293,18 +293,18 @@ def busy_cluster(lines: int, seed: int = 1) -> Iterator[bytes]:
             restarts += 1
             yield line(at, "pods", "MODIFIED", pod(CRASHING, at, restarts=restarts, version=number))
         elif share < 0.6:
-            yield line(at, "events", "ADDED", event(number, at, rng))
+            yield line(at, "events", "ADDED", event(number, at, rng, pods))
         elif share < 0.9:
-            which = rng.randrange(CRASHING + 1, PODS)
+            which = rng.randrange(CRASHING + 1, pods)
             yield line(at, "pods", "MODIFIED", pod(which, at, version=number))
         else:
             which = rng.randrange(NODES)
             yield line(at, "summary", "SAMPLE", summary(which, at, rng), node=f"node-{which}")
 
 
-def write_tape(path: Path, lines: int, seed: int = 1) -> int:
+def write_tape(path: Path, lines: int, seed: int = 1, pods: int = PODS) -> int:
     """Write a plain tape of `lines` lines; return its size in bytes."""
     with path.open("wb") as tape:
-        for text in busy_cluster(lines, seed):
+        for text in busy_cluster(lines, seed, pods):
             tape.write(text + b"\n")
     return path.stat().st_size
