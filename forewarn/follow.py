@@ -25,7 +25,7 @@ from typing import Final, Protocol, TypeVar
 from forewarn.config import Config
 from forewarn.intake import intake
 from ingest.answers import Unanswered, within
-from ingest.backoff import Backoff
+from ingest.backoff import Backoff, BackoffSettings
 from ingest.cluster import Cluster
 from ingest.deployments import DeploymentCounts
 from ingest.health import Check
@@ -44,6 +44,7 @@ _T = TypeVar("_T")
 
 SOURCE: Final = "live"
 # A conclusion may wait so long; a commit costs the same for one fact as for a thousand.
+_AGAIN: Final = BackoffSettings(first=0.5, longest=3.0)  # facts wait for the bus, trying is cheap
 _LINGER: Final = 0.2  # seconds from one chunk to the next
 _BACKLOG: Final = 500  # facts; with more of them waiting nothing is gained by lingering
 _SETTLE: Final = 8.0  # seconds; a pod is given 30 to end, and what is left is sent after the start
@@ -134,6 +135,7 @@ class Follower:
         self._trimmed_at = 0.0
         self._stopping = False
         self._frozen = False
+        self._doubtful = False  # whether a try of the current chunk may have been written
 
     async def run(
         self, stage: Callable[[], AbstractAsyncContextManager[Stage]], stop: asyncio.Event
@@ -232,7 +234,7 @@ class Follower:
 
     async def _take(self, stage: Stage, chunk: LiveChunk, stop: asyncio.Event) -> None:
         began = self._clock.now()
-        await self._insist(lambda: stage.publish(chunk), stop)
+        await self._insist(lambda: self._publish(stage, chunk), stop)
         self.records += await self._insist(stage.drain, stop) or 0
         self._published_at = now = self._clock.now()
         self.told(chunk)
@@ -246,9 +248,18 @@ class Follower:
         if self.live is None or len(self.live.buffer) < _BACKLOG:
             await self._pause(began + _LINGER, stop)
 
+    async def _publish(self, stage: Stage, chunk: LiveChunk) -> None:
+        """Publish, once: a try that failed may have been written all the same."""
+        if self._doubtful and await stage.bus.position(SOURCE) == chunk.position.value:
+            log.info("the chunk of %d facts was written before", chunk.facts)
+        else:
+            self._doubtful = True
+            await stage.publish(chunk)
+        self._doubtful = False
+
     async def _insist(self, call: Callable[[], Awaitable[_T]], stop: asyncio.Event) -> _T | None:
         """Call until it is not `Unavailable`; None where `stop` came before."""
-        ladder = Backoff()
+        ladder = Backoff(_AGAIN)
         while True:
             try:
                 result = await call()

@@ -27,7 +27,7 @@ from stream.errors import Corrupt, Fenced, ForewarnError, Rejected, Unavailable
 
 log = logging.getLogger(__name__)
 
-_BACK_OFF: Final = (0.5, 30.0)  # seconds, first and longest, doubling
+_BACK_OFF: Final = (0.5, 5.0)  # seconds, first and longest: a bus that is back is used soon
 _AGAIN: Final = 1.0  # seconds until a task that has not ended is cancelled once more
 _GOODBYE: Final = 8.0  # seconds for the last commits; Kubernetes gives 30 before it kills
 

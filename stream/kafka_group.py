@@ -28,7 +28,8 @@ from stream.kafka_reader import Asker, Reader
 
 log = logging.getLogger(__name__)
 
-_HEARTBEATS: Final = 5  # in one session: four may be lost
+_HEARTBEATS: Final = 5  # in one session, at least: four may be lost
+_HEARTBEAT: Final = 200  # ms at most: whoever stays hears of a hand-over with his next one
 _LOOK: Final = 0.5  # seconds between two signs of life of a membership
 
 
@@ -39,7 +40,7 @@ def _arguments(connection: Connection, group: str) -> dict[str, Any]:
         "group_id": connection.named(group),
         "group_instance_id": f"{settings.instance}.{group}" if settings.instance else None,
         "session_timeout_ms": session,
-        "heartbeat_interval_ms": max(100, session // _HEARTBEATS),
+        "heartbeat_interval_ms": min(_HEARTBEAT, session // _HEARTBEATS),
         "rebalance_timeout_ms": session,
         # Every rebalance stops all members; sticky at least gives each back what it had.
         "partition_assignment_strategy": (StickyPartitionAssignor,),

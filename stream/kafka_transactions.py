@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 OFFSETS: Final = "__consumer_offsets"  # a transaction's offsets are written there
 _COMMITTED, _ABORTED = "CompleteCommit", "CompleteAbort"
+_LOOK: Final = 0.01  # seconds until a transaction that is being ended is looked at again
 _DECIDED: Final = ("PrepareCommit", "PrepareAbort")  # markers are on their way
 _NEVER_USED: Final = 105  # TRANSACTIONAL_ID_NOT_FOUND
 _NOT_ALLOWED: Final = (29, 31)  # TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED
@@ -138,7 +139,7 @@ class Transactions:
                         if await self.described(name) == before:  # no other has begun meanwhile
                             await self._see_that_we_may(before)
                             return Hanging(before, places)
-                    await asyncio.sleep(RETRY)
+                    await asyncio.sleep(_LOOK)
         except TooOld:
             return None
         except TimeoutError as error:

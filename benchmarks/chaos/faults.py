@@ -21,8 +21,14 @@ class Scene(Protocol):
     chance: random.Random
     session: float  # seconds after which a silent worker counts as gone
 
-    async def add(self) -> None:
-        """Start one more worker."""
+    async def add(self, *, apart: bool = False) -> None:
+        """Start one more worker; `apart` from the others, where the network can be cut."""
+
+    async def whole(self) -> None:
+        """Return when every worker is a member of the group."""
+
+    def cut(self, cut: bool) -> None:
+        """Cut off the workers that are apart, or join them again."""
 
     def one(self) -> asyncio.subprocess.Process:
         """Any worker that runs."""
@@ -63,6 +69,19 @@ async def pause(scene: Scene) -> list[float]:
     victim.send_signal(signal.SIGSTOP)
     await asyncio.sleep(2.0 * scene.session)
     victim.send_signal(signal.SIGCONT)
+    return [at]
+
+
+async def partition(scene: Scene) -> list[float]:
+    """A worker cannot reach the broker for twice the session; then what it sent arrives, late."""
+    await scene.end(scene.one(), signal.SIGTERM)
+    await scene.add(apart=True)
+    await scene.whole()
+    await asyncio.sleep(scene.chance.uniform(0.5, 1.5))
+    at = time.time()
+    scene.cut(True)
+    await asyncio.sleep(2.0 * scene.session)
+    scene.cut(False)
     return [at]
 
 
@@ -112,6 +131,7 @@ FAULTS: Final[dict[str, Callable[[Scene], Awaitable[list[float]]]]] = {
     "SIGSTOP, SIGCONT": pause,
     "kill -9, then SIGSTOP": kill_then_pause,
     "rebalance storm": storm,
+    "network cut": partition,
     "broker kill -9": broker,
     "all killed": dangling,
 }

@@ -4,7 +4,7 @@ After each run the state of all tasks is compared with that of an undisturbed ap
 same inputs, bit for bit. A row is printed as soon as it is known; the exit code says whether
 anything was lost, came twice, or differs.
 
-    make chaos                               every fault (some ten minutes)
+    make chaos                               every fault (some twenty minutes)
     make chaos ARGS='--fault "kill -9" --times 50'
 """
 
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import random
 import signal
 import statistics
@@ -20,6 +21,7 @@ import tempfile
 import time
 from asyncio.subprocess import PIPE, STDOUT, Process
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,10 +31,22 @@ from stream.clock import SystemClock
 from stream.kafka import KafkaBus
 from stream.runtime import Task
 from stream.topics import specs
-from tests.kafka_broker import Broker, cached
+from tests.kafka_broker import Broker, cached, free_ports
+from tests.proxy import Proxy
 
 RATE = 2_000.0  # records a second
-SETTLE = 6.0  # seconds of work per fault: to recover in, and to be hurt again
+WARM = 1.0  # seconds from when all workers are there until the next harm
+SETTLE = 6.0  # seconds at least from one harm to the next: to recover in
+TIMES = {"kill -9": 50, "SIGTERM": 20, "broker kill -9": 10, "SIGSTOP, SIGCONT": 10}  # else 5
+SECONDS = {"network cut": 16.0, "broker kill -9": 10.0}  # of records per fault; else 9
+ALL = [fault for fault in FAULTS if fault != "kill -9, then SIGSTOP"]  # that one is for tests
+# A second listener, of which clients only know the proxy's address.
+APART = """
+listeners=PLAINTEXT://127.0.0.1:@BROKER@,APART://127.0.0.1:{listener},\
+CONTROLLER://127.0.0.1:@CONTROLLER@
+advertised.listeners=PLAINTEXT://127.0.0.1:@BROKER@,APART://127.0.0.1:{proxy}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,APART:PLAINTEXT,CONTROLLER:PLAINTEXT
+"""
 
 
 class Row(NamedTuple):
@@ -58,17 +72,37 @@ class Row(NamedTuple):
 class Stage:
     """The processes of a run."""
 
-    def __init__(self, place: Place, broker: Broker, chance: random.Random, log: Path) -> None:
+    def __init__(
+        self, place: Place, broker: Broker, proxy: Proxy | None, chance: random.Random, folder: Path
+    ) -> None:
         self.place = place
+        self._proxy = proxy
         self.broker = broker
         self.chance = chance
         self.session = place.session
         self.workers: list[Process] = []
         self.rss = 0.0
-        self._log = log.open("ab")
+        self._log = (folder / "workers.log").open("ab")
+        self._joined = folder / "joined"
+        self._joined.mkdir(exist_ok=True)
 
-    async def add(self) -> None:
-        self.workers.append(await self.logged("worker"))
+    async def add(self, *, apart: bool = False) -> None:
+        place = self.place
+        if apart:
+            assert self._proxy is not None
+            place = replace(place, address=self._proxy.address)
+        words = ("worker", *place.words(), str(self._joined))
+        self.workers.append(await self._child(*words, stdout=self._log, stderr=STDOUT))
+
+    def cut(self, cut: bool) -> None:
+        assert self._proxy is not None
+        (self._proxy.cut if cut else self._proxy.mend)()
+
+    async def whole(self) -> None:
+        """Return when every worker is a member of the group; raises when one never gets there."""
+        async with asyncio.timeout(60.0):
+            while not all((self._joined / str(worker.pid)).exists() for worker in self.workers):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     def one(self) -> Process:
         return self.chance.choice(self.workers)
@@ -92,27 +126,41 @@ class Stage:
         self._log.close()
 
     async def logged(self, name: str, *words: str) -> Process:
-        return await self._child(name, *words, stdout=self._log, stderr=STDOUT)
+        return await self._child(name, *self.place.words(), *words, stdout=self._log, stderr=STDOUT)
 
     async def heard(self, name: str, *words: str) -> Process:
-        return await self._child(name, *words, stdout=PIPE, stderr=self._log)
+        return await self._child(name, *self.place.words(), *words, stdout=PIPE, stderr=self._log)
 
     async def _child(self, name: str, *words: str, **where: Any) -> Process:
-        command = [sys.executable, "-m", f"benchmarks.chaos.{name}", *self.place.words(), *words]
+        command = [sys.executable, "-m", f"benchmarks.chaos.{name}", *words]
         return await asyncio.create_subprocess_exec(*command, **where)
 
 
+def broker_and_proxy(home: Path, folder: Path) -> tuple[Broker, Proxy]:
+    """Return a broker, not started, and a proxy, not open, before its second listener."""
+    listener, proxy = free_ports(2)
+    extra = APART.format(listener=listener, proxy=proxy)
+    return Broker(home, folder, extra), Proxy(proxy, listener)
+
+
 async def run(
-    fault: str, times: int, broker: Broker, folder: Path, *, seed: int = 1, session: float = 3.0
+    fault: str,
+    times: int,
+    broker: Broker,
+    folder: Path,
+    *,
+    proxy: Proxy | None = None,
+    seed: int = 1,
+    session: float = 3.0,
 ) -> Row:
     """Do `fault` to a group of two workers, `times` times; return what came of it."""
     chance = random.Random(seed)
     place = Place(broker.address, f"chaos{time.time_ns()}.", session)
-    count = int(RATE * (SETTLE * max(times, 1) + 4.0))
+    count = int(RATE * (SECONDS.get(fault, 9.0) * max(times, 1) + 4.0))
     async with KafkaBus.open(place.settings()) as bus:
         # Event times here are of 1970: by their retention the broker would drop them at once.
         await bus.ensure([spec._replace(retention=None) for spec in specs(PARTITIONS)])
-    stage = Stage(place, broker, chance, folder / "workers.log")
+    stage = Stage(place, broker, proxy, chance, folder)
     moments: list[float] = []
     generator = None
     try:
@@ -120,8 +168,9 @@ async def run(
             await stage.add()
         verifier = await stage.heard("verify", str(count), "45")
         generator = await stage.logged("generate", str(count), str(RATE))
-        await asyncio.sleep(3.0)
         for _ in range(times):
+            await stage.whole()
+            await asyncio.sleep(WARM)
             began = time.time()
             moments += await FAULTS[fault](stage)
             await asyncio.sleep(max(0.0, began + SETTLE - time.time()))
@@ -153,12 +202,13 @@ async def run(
 def _recoveries(arrivals: list[tuple[float, int]], moments: list[float]) -> list[float]:
     """Seconds from each fault until the outputs of every partition have gone on.
 
-    Outputs that were under way arrive for some ms after a fault; they do not count.
+    Outputs that were under way arrive for some ms after a fault; they do not count. Infinite where
+    none came: then the records were at their end, or the partition stood still.
     """
     found = []
     for moment in moments:
         firsts = [
-            min((at for at, p in arrivals if p == part and at > moment + 0.3), default=moment)
+            min((at for at, p in arrivals if p == part and at > moment + 0.3), default=math.inf)
             for part in range(PARTITIONS)
         ]
         found.append(max(firsts) - moment)
@@ -196,26 +246,26 @@ def table(rows: list[Row]) -> str:
 async def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--fault", choices=FAULTS, action="append")
-    words.add_argument("--times", type=int, default=0, help="default: 20 kills, 5 of the others")
+    words.add_argument("--times", type=int, default=0, help="default: 50 kills, 5 to 20 of others")
     words.add_argument("--seed", type=int, default=1)
     words.add_argument("--session", type=float, default=3.0)
     given = words.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        broker = Broker(cached(), Path(folder))
+        broker, proxy = broker_and_proxy(cached(), Path(folder))
         broker.start()
         try:
-            for fault in given.fault or FAULTS:
-                times = given.times or (20 if fault == "kill -9" else 5)
-                times = 0 if fault == "none" else times
-                row = await run(
-                    fault, times, broker, Path(folder), seed=given.seed, session=given.session
-                )
-                rows.append(row)
-                print(table(rows).splitlines()[-1] if rows[1:] else table(rows), flush=True)
-                if row.wrong():
-                    print((Path(folder) / "workers.log").read_text()[-20_000:])
+            async with proxy:
+                for fault in given.fault or ALL:
+                    times = given.times or TIMES.get(fault, 5)
+                    times = 0 if fault == "none" else times
+                    chosen = {"proxy": proxy, "seed": given.seed, "session": given.session}
+                    row = await run(fault, times, broker, Path(folder), **chosen)
+                    rows.append(row)
+                    print(table(rows).splitlines()[-1] if rows[1:] else table(rows), flush=True)
+                    if row.wrong():
+                        print((Path(folder) / "workers.log").read_text()[-20_000:])
         finally:
             broker.stop()
     sys.exit(any(row.wrong() for row in rows))

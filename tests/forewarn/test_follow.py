@@ -192,6 +192,46 @@ async def test_a_bus_that_takes_nothing_is_asked_again_and_gets_everything_once(
         assert sorted(pods) == sorted(f"p{number}" for number in range(20))
 
 
+class Hoarse(Appender):
+    """A stage that writes the first chunks and is not heard to have done so."""
+
+    unheard = 3
+
+    async def publish(self, chunk: LiveChunk) -> None:
+        await super().publish(chunk)
+        if self.unheard and chunk.messages:
+            self.unheard -= 1
+            raise Unavailable("not known whether it was written")
+
+
+async def test_a_chunk_that_was_written_unheard_is_not_written_again(tmp_path: Path) -> None:
+    clock = ManualClock(START)
+    async with FakeApiServer() as server, EmbeddedBus.open(None) as bus:
+        await bus.ensure(specs(1))
+        follower = Follower(config(server, tmp_path), clock)
+        stop = asyncio.Event()
+
+        @asynccontextmanager
+        async def stage() -> AsyncIterator[Appender]:
+            yield Hoarse(bus, 1)
+
+        following = asyncio.create_task(follower.run(stage, stop))
+        async with passing(clock):
+            for number in range(20):
+                await server.put("pods", f"p{number}", "shop", **crashing(0))
+                await eventually(lambda: follower.live is not None and not follower.problem)
+            await eventually(lambda: follower.checks()[0].passed)
+            target = clock.now() + 10.0
+            await eventually(lambda: clock.now() >= target)
+            stop.set()
+            await following
+        batch = await bus.read(PODS, 0, 0, 1000)
+        assert batch is not None
+        told = [decode(PODS, each.value) for each in batch.messages]
+        pods = [each.pod for each in told if isinstance(each, PodRecord)]
+        assert sorted(pods) == sorted(f"p{number}" for number in range(20))
+
+
 async def test_of_two_replicas_one_follows_and_the_other_takes_over(tmp_path: Path) -> None:
     clock = ManualClock(START)
     async with FakeApiServer() as server, EmbeddedBus.open(None) as bus, passing(clock):
