@@ -28,6 +28,7 @@ from ingest.answers import Unanswered, within
 from ingest.backoff import Backoff, BackoffSettings
 from ingest.cluster import Cluster
 from ingest.deployments import DeploymentCounts
+from ingest.existing import Existing
 from ingest.health import Check
 from ingest.intake import Intake
 from ingest.lease import Lease
@@ -210,11 +211,16 @@ class Follower:
     async def _work(self, stage: Stage, stop: asyncio.Event) -> None:
         config, clock = self._config, self._clock
         position = await stage.bus.position(SOURCE)
-        fed = self.intake = intake(config, self.deployments.observe)
+        existing = Existing(await stage.bus.notes(SOURCE))
+        fed = self.intake = intake(config, self.deployments.observe, existing)
         await self._insist(stage.drain, stop)  # what an earlier run has published and not finished
         try:
             async with watching(
-                self._settings, clock, position, tick_seconds=config.tick_seconds
+                self._settings,
+                clock,
+                position,
+                tick_seconds=config.tick_seconds,
+                existing=existing,
             ) as self.live:
                 names = ",".join(each.name for each in self._settings.clusters)
                 log.info("following clusters=%s resumed=%s", names, position is not None)

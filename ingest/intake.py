@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ingest.existing import Existing
 from ingest.facts import Fact, dead_letter, split
 from ingest.normalise import Normaliser
 from ingest.publish import Publisher
@@ -29,11 +30,15 @@ class Intake:
     ----------
     observe
         Is shown every record, for counts; it changes nothing.
+    existing
+        Notes what exists, of a live cluster.
 
     Attributes
     ----------
     normaliser, publisher
         With their counts.
+    existing
+        As given.
     event_time
         `at` of the newest fact of any cluster; 0 before the first.
     dead_letters_total
@@ -45,7 +50,9 @@ class Intake:
         normaliser: Normaliser,
         publisher: Publisher,
         observe: Callable[[AnyInput], None] = lambda record: None,
+        existing: Existing | None = None,
     ) -> None:
+        self.existing = existing
         self.normaliser = normaliser
         self.publisher = publisher
         self.event_time = 0.0
@@ -83,6 +90,8 @@ class Intake:
             return
         for record in records:
             self._observe(record)
+            if self.existing is not None:
+                self.existing.note(record)
             self._messages.append(self.publisher.message(record))
 
     def reject(self, place: str, error: str, original: bytes, cut: int = 0) -> None:

@@ -3,7 +3,8 @@
 The counterpart of `ingest.replay.TapeSource`: the same intake, so a live cluster and its tape give
 the same messages. Sources run side by side and put their facts into one bounded buffer
 (`ingest.buffer`); owners are listed before what they own. The position is how far each cluster has
-been published, so after a restart the time between is a gap, and is said.
+been published, so after a restart the time between is a gap, and is said; with it is kept what
+exists (`ingest.existing`), so that what went meanwhile is told.
 
 Guaranteed: facts of a chunk are in the order in which they were heard, and ticks go by the clock
 even where nothing happens, but never ahead of a fact that still waits in the buffer. An error that
@@ -25,6 +26,7 @@ from ingest.answers import Unanswered, within
 from ingest.buffer import Buffer
 from ingest.cluster import Cluster
 from ingest.digests import Digests
+from ingest.existing import Existing
 from ingest.facts import Fact
 from ingest.health import Health, Status
 from ingest.intake import Intake
@@ -125,13 +127,19 @@ class Live:
             # Rises with every chunk, by less than a microsecond if need be: a publisher who does
             # not know whether a chunk was written can tell it by its position.
             published = max(reached, math.nextafter(published, math.inf))
-            position = Position(name, msgspec.json.encode(dict.fromkeys(self._names, published)))
+            value = msgspec.json.encode(dict.fromkeys(self._names, published))
+            notes = {} if intake.existing is None else intake.existing.take()
+            position = Position(name, value, notes)
             yield LiveChunk(messages, dead_letters, position, intake.event_time, len(facts))
 
     # ---- sources ----------------------------------------------------------------------------
 
     def sources(
-        self, cluster: Cluster, since: float | None, chance: random.Random | None
+        self,
+        cluster: Cluster,
+        since: float | None,
+        chance: random.Random | None,
+        existing: Existing,
     ) -> list[Source]:
         """Make all sources of one cluster and register their statuses."""
         settings, scope = self._settings, Scope(self._settings.scope)
@@ -166,6 +174,7 @@ class Live:
                 scope=None if namespaces else scope,
                 namespace=namespace,
                 since=None if namespaces else since,
+                known=existing.of(cluster.name, resource.name, namespace),
                 chance=chance,
             )
 
@@ -194,6 +203,7 @@ async def watching(
     chance: random.Random | None = None,
     *,
     tick_seconds: float = 5.0,
+    existing: Existing | None = None,
 ) -> AsyncIterator[Live]:
     """Connect to all clusters and run their sources until the block ends.
 
@@ -205,6 +215,8 @@ async def watching(
         Source of jitter; a test gives a seeded one.
     tick_seconds
         Longest time between two chunks; the publisher's grid decides which become ticks.
+    existing
+        What an earlier run has left: what of it the first lists do not have is told as deleted.
 
     Raises
     ------
@@ -214,6 +226,7 @@ async def watching(
         The client library is known to be broken.
     """
     since = _positions(position)
+    existing = existing or Existing()
     live = Live(settings, clock, tick_seconds)
     async with AsyncExitStack() as stack:
         for each in settings.clusters:
@@ -223,8 +236,9 @@ async def watching(
         async with asyncio.TaskGroup() as group:
             tasks = []
             for cluster in live.clusters:
-                made = live.sources(cluster, since.get(cluster.name), chance)
+                made = live.sources(cluster, since.get(cluster.name), chance, existing)
                 tasks += [group.create_task(_run(source, made, clock)) for source in made]
+            existing.forget_the_rest()
             try:
                 yield live
             finally:

@@ -27,7 +27,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated, Final, cast
@@ -132,6 +132,8 @@ class Reflector:
         Watch this namespace alone; "" for all at once.
     since
         Until when an earlier run had seen this cluster, Unix seconds: what lies between is a gap.
+    known
+        What was there then, without versions: what the first list does not have of it is DELETED.
 
     Attributes
     ----------
@@ -155,6 +157,7 @@ class Reflector:
         scope: Scope | None = None,
         namespace: str = "",
         since: float | None = None,
+        known: Iterable[Metadata] = (),
         chance: random.Random | None = None,
     ) -> None:
         name = f"{resource.name}/{namespace}" if namespace else resource.name
@@ -171,6 +174,8 @@ class Reflector:
         self._chance = chance or random.Random()
         self._backoff = Backoff(settings.backoff, self._chance)
         self._known = Known()
+        for each in known:
+            self._known.note(each)
         self._streaming = settings.streaming
         self._page = settings.page
         self._version = ""  # the watch goes on behind it

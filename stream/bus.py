@@ -73,6 +73,12 @@ class Position(NamedTuple):
 
     source: str
     value: bytes
+    notes: Mapping[str, bytes | None] = {}  # kept beside it, by name; never b"", None deletes
+
+
+def note_key(source: str, name: str) -> str:
+    """Return under what a note stands among positions; a source has no control character."""
+    return f"{source}\x1f{name}"
 
 
 class Lag(NamedTuple):
@@ -246,6 +252,13 @@ class Bus(Protocol):
 
     async def position(self, source: str) -> bytes | None:
         """Return the last committed position of `source`."""
+        ...
+
+    async def notes(self, source: str) -> Mapping[str, bytes]:
+        """Return what was committed beside the positions of `source`; ask for its position first.
+
+        Costs as much as there are notes.
+        """
         ...
 
     async def own(self, app: str, partition: int, inputs: Sequence[str]) -> Ownership:

@@ -102,6 +102,10 @@ class EmbeddedBus:
         """Return the last committed position of `source`."""
         return self._file.reader.position(source)
 
+    async def notes(self, source: str) -> Mapping[str, bytes]:
+        """Return what was committed beside the positions of `source`."""
+        return self._file.reader.notes(source)
+
     async def own(self, app: str, partition: int, inputs: Sequence[str]) -> Ownership:
         """Take the task, fencing whoever had it."""
         task = f"{app}/{partition}"

@@ -27,7 +27,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 import zstandard
 
-from stream.bus import Batch, Message, Outgoing, Position, TopicSpec
+from stream.bus import Batch, Message, Outgoing, Position, TopicSpec, note_key
 from stream.errors import Corrupt, Fenced, ForewarnError, Rejected, Unavailable
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
@@ -159,7 +159,16 @@ class Store:
         with self._transaction("publish"):
             self._append(messages)
             if position is not None:
-                self._db.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", position)
+                source, value, notes = position
+                kept = [(note_key(source, name), it) for name, it in notes.items()]
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO position VALUES (?, ?)",
+                    [(source, value), *((key, it) for key, it in kept if it is not None)],
+                )
+                self._db.executemany(
+                    "DELETE FROM position WHERE source = ?",
+                    [(key,) for key, it in kept if it is None],
+                )
 
     def own(self, task: str) -> int:
         """Raise the fencing epoch of `task` and return it."""
@@ -273,6 +282,17 @@ class Store:
         with self._translated("read"):
             found: bytes | None = self._one("SELECT value FROM position WHERE source = ?", source)
             return found
+
+    def notes(self, source: str) -> dict[str, bytes]:
+        """Return what is kept beside the position of `source`."""
+        begin = note_key(source, "")
+        with self._translated("read"):
+            rows = self._all(
+                "SELECT source, value FROM position WHERE source >= ? AND source < ?",
+                begin,
+                begin + "\U0010ffff",
+            )
+        return {key[len(begin) :]: value for key, value in rows}
 
     def state(self, task: str) -> dict[bytes, bytes]:
         """Return the committed state of `task`."""

@@ -34,6 +34,7 @@ from stream.bus import (
     Reading,
     Subscription,
     TopicSpec,
+    note_key,
 )
 from stream.clock import Clock, SystemClock
 from stream.errors import ForewarnError
@@ -142,8 +143,11 @@ class KafkaBus:
         name = self._anonymous
         if position is not None:
             await self._topics.ensure_positions()
-            key = position.source.encode()
-            records[POSITIONS, 0] = [Record(key, position.value)]
+            source = position.source
+            records[POSITIONS, 0] = [
+                Record(source.encode(), position.value),
+                *(Record(note_key(source, k).encode(), v) for k, v in position.notes.items()),
+            ]
             name = f"publish-{position.source}"
         if not records:
             return
@@ -171,14 +175,33 @@ class KafkaBus:
         # Other sources' transactions are open here for as long as they take.
         patience = self._connection.settings.transaction_timeout + _DECIDED
         await self._asker.decided((POSITIONS, 0), patience)
+        wanted = source.encode()
         found: bytes | None = None
+        async for key, value in self._positions():
+            found = value if key == wanted else found
+        return found
+
+    async def notes(self, source: str) -> Mapping[str, bytes]:
+        """Return what was committed beside the positions of `source`. Reads all sources'."""
+        begin = note_key(source, "").encode()
+        found: dict[str, bytes] = {}
+        async for key, value in self._positions():
+            if key.startswith(begin):
+                name = key[len(begin) :].decode()
+                if value:
+                    found[name] = value
+                else:  # as a deletion reads
+                    found.pop(name, None)
+        return found
+
+    async def _positions(self) -> AsyncIterator[tuple[bytes, bytes]]:
+        """Yield all that stands in the topic of positions, the newest last."""
+        await self._topics.ensure_positions()
         offset = (await self.start_offsets(POSITIONS))[0]
         while batch := await self.read(POSITIONS, 0, offset, 10_000):
             for message in batch.messages:
-                if message.key == source.encode():
-                    found = message.value
+                yield message.key, message.value
             offset = batch.next_offset
-        return found
 
     async def _writer(self, name: str) -> Writer:
         """Return the writer of that name, started; call it with the name's lock held."""

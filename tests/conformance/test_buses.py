@@ -208,6 +208,21 @@ async def test_a_position_is_remembered_with_its_messages_or_not_at_all(bus: Bus
     assert await bus.position("other") == b""
 
 
+async def test_notes_are_kept_beside_a_position_until_they_are_deleted(bus: Bus) -> None:
+    assert await bus.position("live") is None
+    assert await bus.notes("live") == {}
+    await bus.publish([], Position("live", b"1", {"a/1": b"x", "b": b"y", "c": b"z"}))
+    await bus.publish([], Position("live2", b"1", {"a/1": b"another's"}))
+    await bus.publish([], Position("live", b"2", {"b": None, "c": b"new", "never": None}))
+    with pytest.raises(Rejected):
+        await bus.publish([message("nowhere", 0, b"")], Position("live", b"3", {"a/1": None}))
+    await bus.publish([], Position("live", b"4"))
+    assert await bus.position("live") == b"4"
+    assert await bus.notes("live") == {"a/1": b"x", "c": b"new"}
+    assert await bus.notes("live2") == {"a/1": b"another's"}
+    assert await bus.notes("li") == {}
+
+
 async def test_a_restart_finds_everything(opener: Opener, tmp_path: Path) -> None:
     async with opened(opener, tmp_path) as bus:
         await bus.publish(numbered("in", 10), Position("tape", b"10"))
