@@ -11,7 +11,7 @@ from ingest.pseudonyms import Pseudonyms
 from ingest.recorder import Recorder
 from ingest.recording import TapeWriter
 from ingest.tape import TapeReader
-from stream.records import DeploymentChange, EventRecord, PodRecord
+from stream.records import DependencyChange, DeploymentChange, EventRecord, PodRecord
 
 Golden = Callable[[str], Any]
 Make = Callable[..., Fact]
@@ -105,6 +105,40 @@ def test_pseudonyms_are_stable_and_leave_who_belongs_to_whom(
         each.restarts for each in plain[0].containers
     ]
     assert json.loads(bytes(again[2].object))["metadata"]["name"] == found[0].pod
+
+
+def test_what_a_workload_depends_on_is_the_same_on_a_tape_and_under_pseudonyms(
+    golden: Golden, fact: Make, tmp_path: Path
+) -> None:
+    workload, config, claim = golden("deployment"), golden("configmap"), golden("statefulset")
+    source = {"configMapRef": {"name": config["metadata"]["name"]}}
+    workload["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [source]
+    claim["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}}]
+    bigger, changed = golden("persistentvolumeclaim"), golden("configmap")
+    bigger["spec"]["resources"]["requests"]["storage"] = "20Gi"
+    changed["digest"] = "0" * 16
+    for each in (bigger, changed):
+        each["metadata"]["resourceVersion"] = "190000"
+    facts = [
+        fact("horizontalpodautoscalers", golden("horizontalpodautoscaler"), "LIST"),
+        fact("deployments", workload, "LIST"),
+        fact("statefulsets", claim, "LIST"),
+        fact("persistentvolumeclaims", golden("persistentvolumeclaim"), "LIST"),
+        fact("configmaps", config, "LIST"),
+        fact("persistentvolumeclaims", bigger),
+        fact("configmaps", changed),
+    ]
+    live = records(facts)
+    assert [type(each) for each in live] == [DeploymentChange] * 2 + [DependencyChange] * 2
+    assert records(recorded(tmp_path, facts)[0]) == live
+    tape, text = recorded(tmp_path, facts, Pseudonyms(b"a" * 32))
+    for name in ("checkout", "data-db-0", "shop"):
+        assert name not in text
+    hidden = records(tape)
+    assert [type(each) for each in hidden] == [type(each) for each in live]
+    assert isinstance(hidden[0], DeploymentChange)
+    assert hidden[0].replicas_max == 10
+    assert {each.workload for each in hidden[2:]} == {each.workload for each in hidden[:2]}  # type: ignore[union-attr]
 
 
 def test_a_name_in_a_message_is_replaced_before_and_behind_its_hyphens() -> None:
