@@ -1,13 +1,14 @@
 """Points to InfluxDB: our lines beside the client's `Point` and its batching writer, in one run.
 
 All three are shown to say the same to the byte, or to the point, before any is timed. The target is
-a ratio, because machines differ: ten times as many points per CPU second. Against the batching
-writer that is asserted. Against the bare `Point`, without any writer, ten is what a quiet machine
-gives (9.3 to 10.8 were seen on a busy one), so eight is asserted.
+a ratio, because machines differ: ten times as many points per CPU second. They take turns, so that
+a busy neighbour slows all of them down, and the best turn of each counts. Against the bare `Point`,
+without any writer, 9.9 to 12.2 were seen in five runs on a machine with four others at work, so
+nine is asserted.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -24,7 +25,8 @@ POINTS = 20_000
 SERIES = 700
 BATCH = 5_000
 TARGET = 10.0  # times the client's batching writer
-TARGET_POINT = 8.0  # times its `Point` alone
+TARGET_POINT = 9.0  # times its `Point` alone
+TURNS = 5
 ENCODER = Encoder()  # knows its series, as after a minute of work
 
 
@@ -99,9 +101,13 @@ def batching(points: Sequence[Record]) -> list[bytes]:
     return taking.bodies
 
 
-def per_second(action: Callable[[], object], rounds: int) -> float:
-    best = min(_timed(action) for _ in range(rounds))
-    return POINTS / best
+def per_second(actions: Mapping[str, tuple[int, Callable[[], object]]]) -> dict[str, float]:
+    """Points per CPU second of each action, at its best; each has so many rounds in a turn."""
+    best = dict.fromkeys(actions, float("inf"))
+    for _ in range(TURNS):
+        for name, (rounds, action) in actions.items():
+            best[name] = min(best[name], *(_timed(action) for _ in range(rounds)))
+    return {name: POINTS / seconds for name, seconds in best.items()}
 
 
 def _timed(action: Callable[[], object]) -> float:
@@ -126,19 +132,17 @@ def test_all_three_say_the_same() -> None:
 def test_lines_cost_a_tenth_of_the_clients(benchmark: Any) -> None:
     points = records()
     benchmark.pedantic(ours, args=(points,), rounds=5, warmup_rounds=1)
-    mine = per_second(lambda: ours(points), 15)
-    theirs = per_second(lambda: client_lines(points), 5)
-    batched = per_second(lambda: batching(points), 2)
     values = [outgoing(point, 1).value for point in points]
-    decoded = per_second(lambda: ours([decode(TS, value) for value in values]), 5)
-    benchmark.extra_info.update(
-        points_per_cpu_second=round(mine),
-        with_decoding=round(decoded),
-        point_class=round(theirs),
-        batching_writer=round(batched),
-        times_point_class=round(mine / theirs, 1),
-        times_batching_writer=round(mine / batched, 1),
+    found = per_second(
+        {
+            "ours": (5, lambda: ours(points)),
+            "with_decoding": (2, lambda: ours([decode(TS, value) for value in values])),
+            "point_class": (1, lambda: client_lines(points)),
+            "batching_writer": (1, lambda: batching(points)),
+        }
     )
+    times = {name: round(found["ours"] / rate, 1) for name, rate in found.items()}
+    benchmark.extra_info.update({name: round(rate) for name, rate in found.items()}, times=times)
     print(f"\n{benchmark.extra_info}")
-    assert mine / theirs >= TARGET_POINT
-    assert mine / batched >= TARGET
+    assert times["point_class"] >= TARGET_POINT
+    assert times["batching_writer"] >= TARGET
