@@ -1,4 +1,4 @@
-"""Rows to lines of InfluxDB's line protocol: exact, safe against any text, under a microsecond each.
+"""Rows to lines of InfluxDB's line protocol: exact, safe against any text, a microsecond each.
 
 A series' measurement, tags and field names are put into a bytes template once; the numbers of a
 whole batch become text in one call of the JSON encoder, which is four times as fast as ``%``; a
