@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, NamedTuple
 
-from aiokafka.abc import AbstractTokenProvider
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
@@ -39,7 +38,8 @@ from aiokafka.structs import TopicPartition
 
 from stream.bus import TopicSpec
 from stream.errors import Corrupt, Fenced, ForewarnError, Rejected, Unavailable
-from stream.kafka_settings import KafkaSettings, read_secret
+from stream.kafka_settings import KafkaSettings
+from stream.kafka_token import Token
 
 LARGEST: Final = 8 << 20  # bytes of a batch: a page of state is half a megabyte, a record far less
 RETRY: Final = 0.1  # seconds between two tries
@@ -102,18 +102,6 @@ def ours(error: BaseException, doing: str) -> ForewarnError:
             return Unavailable(what)
 
 
-class _Token(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
-    """The token in a file, as it is now."""
-
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
-
-    async def token(self) -> str:
-        assert self._settings.sasl is not None
-        assert self._settings.sasl.token_file is not None
-        return await asyncio.to_thread(read_secret, self._settings.sasl.token_file, "Kafka token")
-
-
 class TopicState(NamedTuple):
     """A topic as the brokers have it."""
 
@@ -128,6 +116,8 @@ class Connection:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.settings = settings
+        oauth = settings.sasl is not None and settings.sasl.mechanism == "OAUTHBEARER"
+        self._token = Token(settings) if oauth else None
 
     def named(self, name: str) -> str:
         """Return `name` with our prefix: of a topic, a group or a transaction."""
@@ -155,8 +145,8 @@ class Connection:
             found["ssl_context"] = self._tls()
         if (sasl := settings.sasl) is not None:
             found["sasl_mechanism"] = sasl.mechanism
-            if sasl.mechanism == "OAUTHBEARER":
-                found["sasl_oauth_token_provider"] = _Token(settings)
+            if self._token is not None:
+                found["sasl_oauth_token_provider"] = self._token
             else:
                 found["sasl_plain_username"] = sasl.username
                 found["sasl_plain_password"] = sasl.password()
@@ -179,6 +169,12 @@ class Connection:
             client = AIOKafkaAdminClient(**self.arguments())
             try:
                 await client.start()
+                if self._token is not None and not client._client.cluster.brokers():  # noqa: SLF001
+                    # aiokafka 0.14 takes a refusal of the token for a welcome.
+                    raise Rejected(
+                        "no broker shows itself: it refuses the token; its log says why, look at "
+                        "audience, issuer and scope"
+                    )
             except BaseException:
                 await client.close()
                 raise

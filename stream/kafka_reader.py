@@ -135,9 +135,9 @@ class Asker:
 
     async def aclose(self) -> None:
         """Disconnect."""
-        await self._consumer.stop()
+        await _stopped(self._consumer)
         if self._uncommitted is not None:
-            await self._uncommitted.stop()
+            await _stopped(self._uncommitted)
 
 
 async def _started(connection: Connection, consumer: Any) -> None:
@@ -146,7 +146,16 @@ async def _started(connection: Connection, consumer: Any) -> None:
             async with asyncio.timeout(3 * connection.settings.request_timeout):
                 await consumer.start()
         except BaseException:
-            await consumer.stop()
+            await _stopped(consumer)
+            raise
+
+
+async def _stopped(consumer: Any) -> None:
+    """Close a consumer; one that has not come up may meet the cancellation of its own tasks."""
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        if (us := asyncio.current_task()) is None or us.cancelling():
             raise
 
 
@@ -281,4 +290,4 @@ class Reader:
 
     async def aclose(self) -> None:
         """Disconnect."""
-        await self.consumer.stop()
+        await _stopped(self.consumer)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -45,7 +45,7 @@ class KafkaSasl(BaseModel):
     mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER"] = "SCRAM-SHA-512"
     """How we prove it."""
     username: str = ""
-    """Our name, except with `OAUTHBEARER`."""
+    """Our name; not with `token_file`."""
     password_file: Path | None = None
     """File of the password."""
     password_env: str | None = None
@@ -53,13 +53,20 @@ class KafkaSasl(BaseModel):
     token_file: Path | None = None
     """File of the token for `OAUTHBEARER`, such as a projected service account token; read again
     whenever the broker asks."""
+    token_url: Annotated[str, Field(pattern="^(|https?://.+)$")] = ""
+    """Where a provider gives tokens for `OAUTHBEARER` by client credentials; `username` is
+    the client's name, the password its secret. Kept for most of its life."""
+    scope: str = ""
+    """What the token is to be for, if the provider wants to know."""
 
     @model_validator(mode="after")
     def _complete(self) -> KafkaSasl:
         if self.mechanism == "OAUTHBEARER":
-            if self.token_file is None:
-                raise ValueError("OAUTHBEARER needs token_file")
-        elif not self.username or (self.password_file is None) == (self.password_env is None):
+            if (self.token_file is None) == (not self.token_url):
+                raise ValueError("OAUTHBEARER needs one of token_file, token_url")
+            if self.token_file is not None:
+                return self
+        if not self.username or (self.password_file is None) == (self.password_env is None):
             raise ValueError(
                 f"{self.mechanism} needs username and one of password_file, password_env"
             )

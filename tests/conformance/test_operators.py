@@ -13,7 +13,17 @@ from stream.codec import digest, encode_input, outgoing
 from stream.operators import OPERATORS
 from stream.operators.base import Operator, Output
 from stream.operators.settings import OperatorSettings
-from stream.records import Input, Point, Tick
+from stream.records import (
+    DeploymentChange,
+    EventRecord,
+    Finding,
+    Input,
+    NodeMetricsRecord,
+    NodeRecord,
+    PodRecord,
+    Point,
+    Tick,
+)
 from tests.conformance.workloads import WORKLOADS, shuffled, unmeasured
 
 SEEDS = (1, 2)
@@ -143,6 +153,21 @@ def test_duplicates_and_late_records_do_no_harm(name: str, size: int) -> None:
     others, other_pages = run(made(name), records, size)
     assert spoken(outputs) == spoken(others)
     same(pages, other_pages)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_fact_that_arrives_three_times_says_nothing_more(name: str, seed: int) -> None:
+    facts = (PodRecord, EventRecord, NodeMetricsRecord, NodeRecord, DeploymentChange)
+    records = workload(name, seed)
+    thrice = [each for one in records for each in [one] * (3 if isinstance(one, facts) else 1)]
+
+    def concluded(records: Sequence[Input]) -> list[bytes]:
+        outputs, _ = run(made(name), records)
+        # The account of events counts lines, and says how many of them were duplicates.
+        findings = [one for one in outputs if isinstance(one, Finding)]
+        return spoken([one for one in findings if one.rule != "event-noise"])
+
+    assert concluded(thrice) == concluded(records)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

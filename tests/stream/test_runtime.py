@@ -12,14 +12,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream.bus import Batch, Bus, Message, Outgoing, Ownership
 from stream.codec import decode, digest
 from stream.embedded import EmbeddedBus
-from stream.errors import Corrupt, Fenced, Unavailable
+from stream.errors import Corrupt, Fenced, Rejected, Unavailable
 from stream.operators.base import Operator
 from stream.records import DeadLetter, Finding, PodInput, Progress, Tick
 from stream.runtime import Pace, Task
@@ -514,6 +515,65 @@ async def test_poison_goes_to_the_dead_letters_and_touches_nothing_else(
         assert [m.value for m in findings] == [m.value for m in await said(bus, FINDINGS)]
         assert [m.value for m in points] == [m.value for m in await said(bus, TS)]
         assert await clean.state_hash() != state  # the offsets differ, the rest does not
+
+
+ENCODED = [message.value for message in messages(stream(4_500, 4))]
+# Nothing, noise, a record that was cut, bent or lengthened, one of a later version or another kind.
+DAMAGED = st.one_of(
+    st.binary(max_size=200),
+    st.builds(lambda value, end: value[:end], st.sampled_from(ENCODED), st.integers(0, 30)),
+    st.builds(
+        lambda value, at, byte: value[: at % len(value)] + byte + value[at % len(value) + 1 :],
+        st.sampled_from(ENCODED),
+        st.integers(0, 1_000),
+        st.binary(min_size=1, max_size=3),
+    ),
+    st.builds(lambda value, tail: value + tail, st.sampled_from(ENCODED), st.binary(min_size=1)),
+    st.builds(
+        lambda name, rest: msgspec.msgpack.encode([name, *rest]),
+        st.sampled_from(["pod.v2", "PodRecord", "Tick", "DeploymentChange", ""]),
+        st.lists(st.none() | st.floats() | st.text() | st.integers(-9, 9), max_size=12),
+    ),
+    st.integers(0, 3).map(lambda size: b"\x91" * 10**size),  # nested, deeper than anybody writes
+)
+
+
+@pytest.mark.slow
+@given(st.lists(DAMAGED, max_size=40))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_is_damaged_goes_whole_to_the_dead_letters_and_the_rest_goes_on(
+    damaged: list[bytes],
+) -> None:
+    log = list(ENCODED)
+    for i, value in enumerate(damaged):  # one in 110: with more, the task stops (below)
+        log.insert(110 * (i + 1), value)
+
+    def readable(value: bytes) -> bool:
+        try:
+            decode(PODS, value)
+        except Rejected:
+            return False
+        return True
+
+    async def said_of(values: list[bytes]) -> tuple[list[DeadLetter], list[bytes]]:
+        async with EmbeddedBus.open() as bus:
+            await fill(bus, [])
+            await bus.publish([Outgoing(PODS, 0, b"k", value, 1.0) for value in values])
+            await drained(task(bus, pace=Pace()), 2_000)
+            letters = [decode(DEAD_LETTERS, m.value) for m in await said(bus, DEAD_LETTERS)]
+            told = [m.value for topic in (FINDINGS, TS) for m in await said(bus, topic)]
+        return [each for each in letters if isinstance(each, DeadLetter)], told
+
+    async def both() -> None:
+        letters, told = await said_of(log)
+        bad = [i for i, value in enumerate(log) if not readable(value)]
+        assert [(each.place, each.value) for each in letters] == [
+            (f"pods/0@{i}", log[i]) for i in bad
+        ]
+        _, clean = await said_of([value for value in log if readable(value)])
+        assert told == clean
+
+    asyncio.run(both())
 
 
 async def test_what_one_operator_refuses_the_other_still_learns() -> None:
