@@ -7,9 +7,10 @@ it names a workload within its incident or ten minutes after; what the first day
 """
 
 import argparse
+import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks.workloads_restarts import DAY, START, Incident, World, records, weeks
 from stream.operators.restarts import Restarts, RestartSettings
@@ -19,12 +20,9 @@ BURN_IN = START + DAY
 AFTER = 600.0
 
 
-def three_in_ten_minutes(world: World) -> list[tuple[float, ObjectRef]]:
-    """Alert on the third restart of a workload in ten minutes; quiet for ten ends it."""
+def counted(world: World) -> Iterator[tuple[float, ObjectRef, int]]:
+    """Yield when a workload's pods restarted otherwise than with exit code 0, and how often."""
     counts: dict[str, int] = {}
-    recent: dict[ObjectRef, list[float]] = defaultdict(list)
-    until: dict[ObjectRef, float] = {}
-    alerts = []
     for record in records(world):
         if not isinstance(record, PodRecord):
             continue
@@ -34,13 +32,45 @@ def three_in_ten_minutes(world: World) -> list[tuple[float, ObjectRef]]:
             counts[record.uid] = max(known, facts.restarts)
             continue
         counts[record.uid] = facts.restarts
-        at = record.at
-        recent[record.workload] += [at] * (facts.restarts - known)
-        recent[record.workload] = [t for t in recent[record.workload] if t > at - 600.0]
-        if len(recent[record.workload]) >= 3:
-            if until.get(record.workload, 0.0) < at:
-                alerts.append((at, record.workload))
-            until[record.workload] = at + 600.0
+        yield record.at, record.workload, facts.restarts - known
+
+
+def three_in_ten_minutes(world: World) -> list[tuple[float, ObjectRef]]:
+    """Alert on the third restart of a workload in ten minutes; quiet for ten ends it."""
+    recent: dict[ObjectRef, list[float]] = defaultdict(list)
+    until: dict[ObjectRef, float] = {}
+    alerts = []
+    for at, who, count in counted(world):
+        recent[who] = [t for t in [*recent[who], *[at] * count] if t > at - 600.0]
+        if len(recent[who]) >= 3:
+            if until.get(who, 0.0) < at:
+                alerts.append((at, who))
+            until[who] = at + 600.0
+    return alerts
+
+
+def kleinberg(world: World, s: float = 100.0, gamma: float = 4.0) -> list[tuple[float, ObjectRef]]:
+    """Alert when Kleinberg's automaton of two states is likelier in the fast one.
+
+    J. Kleinberg, Bursty and Hierarchical Structure in Streams (KDD 2002), 2: gaps are exponential
+    with the workload's mean rate so far, or `s` times that; to become fast costs γ ln n. It goes
+    back by its own costs, or after an hour without a restart.
+    """
+    state: dict[ObjectRef, tuple[float, int, float, bool]] = {}  # newest, n, cost of fast − slow
+    alerts = []
+    for at, who, count in counted(world):
+        last, n, cost, fast = state.get(who, (START - DAY, 1, float("inf"), False))
+        gap, n = max(at - last, 1.0), n + count
+        if gap > 3600.0:
+            cost, fast = float("inf"), False
+        rate = n / (at - START + DAY)
+        # A gap more costs each state −ln of its density; only the difference matters.
+        for _ in range(count):
+            enters = min(max(cost, 0.0), gamma * math.log(n))
+            cost = enters - math.log(s) + (s - 1.0) * rate * gap / count
+        if cost < 0 and not fast:
+            alerts.append((at, who))
+        state[who] = (at, n, cost, cost < 0)
     return alerts
 
 
@@ -100,6 +130,7 @@ def main() -> None:
             "restart-burst or oom-kill": mine["restart-burst"] + mine["oom-kill"],
             "restart-count (3 in 1 h, info)": mine["restart-count"],
             "k=3 in 10 min": three_in_ten_minutes(world),
+            "Kleinberg": kleinberg(world),
         }
         for name, alerts in named.items():
             total[name].append(score(alerts, world.incidents))

@@ -5,8 +5,9 @@ scalings, containers that end with exit code 0, workloads that always were flaky
 incident: a crash loop, a release that loops, a slow cycle of OOM kills, a storm of a flaky one, a
 short burst. Records come as the watch gives them: a list first, some twice, some late, a few lost.
 
-The generator knows nothing of the detector; start-up restarts go up to five, beyond the detector's
-three, so that its rule can be wrong.
+The generator knows nothing of the detector. Start-up restarts go up to five, with the container
+ready in between; `hard` ones up to six, on the kubelet's ladder and never ready before the last,
+so that a start-up looks like a bad release until it is over.
 """
 
 import heapq
@@ -118,7 +119,14 @@ def _loop(world: World, pods: list[Pod], at: float, end: float, reason: str, cod
     return last
 
 
-def weeks(seed: int, workloads: int = 400, days: float = 14.0, incidents: int = 140) -> World:
+def weeks(
+    seed: int,
+    workloads: int = 400,
+    days: float = 14.0,
+    incidents: int = 140,
+    *,
+    hard: bool = False,
+) -> World:
     """Return a whole simulation; about 5 s for the usual size."""
     rng = random.Random(seed)
     world = World(rng, days)
@@ -132,7 +140,7 @@ def weeks(seed: int, workloads: int = 400, days: float = 14.0, incidents: int = 
                 f"{ref.name}-{len(world.pods[ref])}", ref, f"node-{rng.randrange(30)}", born, "g0"
             )
             world.pods[ref].append(pod)
-        habits[ref] = rng.choice([0, 0, 0, 1, 2, 3]) if rng.random() < 0.97 else 5
+        habits[ref] = rng.choice([0, 0, 0, 1, 2, 3]) if rng.random() < 0.97 else (6 if hard else 5)
     moments: list[tuple[float, int, str, ObjectRef | str]] = []
 
     def plan(at: float, what: str, who: ObjectRef | str) -> None:
@@ -194,11 +202,12 @@ def weeks(seed: int, workloads: int = 400, days: float = 14.0, incidents: int = 
             if what == "release":
                 for pod in fresh:
                     moment = pod.created_at
-                    for _ in range(rng.randint(0, habits[who])):
-                        moment += rng.uniform(15.0, 90.0)
-                        world.restart(moment, pod)
+                    for step in range(rng.randint(0, habits[who])):
+                        wait = rng.uniform(15.0, 90.0)
+                        moment += LADDER[min(step, 5)] + wait / 2 if hard else wait
+                        world.restart(moment, pod, loops=hard)
                     world.say(moment + 40.0, pod, "running", True, "Error", 1, moment)
-                world.busy[who] = at + 900.0
+                world.busy[who] = at + (3600.0 if hard else 900.0)
             else:
                 end = at + rng.uniform(20.0, 180.0) * 60.0
                 last = _loop(world, fresh, at + 10.0, end, "Error", 1)

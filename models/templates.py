@@ -1,9 +1,11 @@
 """Message templates: what stays when names, numbers and addresses in a message are masked.
 
-Two Events of one cause differ in what varies (a pod's suffix, a duration, an address); their
-template is equal. Every word that holds a digit and every quoted text becomes ``<*>``; the client's
-prefix "(combined from similar events): " is dropped. Pure and cheap: about 2 µs a message, with a
-bounded cache in front for the many that repeat.
+Two Events of one cause differ in what varies (a pod's suffix, a container's name, a duration, an
+address); their template is equal. These become ``<*>``: every word that holds a digit, a quoted
+text, a list or a word in brackets, a word with the random suffix of a pod, and the word that a
+message names a container or process with. The client's prefix "(combined from similar events): " is
+dropped. A function of the message alone, so every process and every replay agrees; about 4 µs a
+message, with a bounded cache in front for the many that repeat.
 
 Left to others: deciding how rare a template is (`models.events`).
 """
@@ -15,8 +17,15 @@ from functools import lru_cache
 from typing import Final
 
 _COMBINED: Final = "(combined from similar events): "
-_QUOTED: Final = re.compile(r'"[^"]*"')
-_WORD_WITH_DIGIT: Final = re.compile(r"\S*\d\S*")
+_MASKED: Final = re.compile(
+    r'"[^"]*"'  # a name or an address, quoted
+    r"|\[[^\[\]]*\]"  # a list of volumes, a command
+    r"|\([^\s()]*\)"  # one word in brackets: a process, a unit
+    r"|(?<=[Cc]ontainer )\S+|(?<=[Cc]ontainer: )\S+|(?<=process: )[^\s,]+"
+    r"|\S*\d\S*"
+    # Kubernetes' random suffixes have no vowels, so that they are no words.
+    r"|\S*-[bcdfghjklmnpqrstvwxz]{5}(?![a-z])\S*"
+)
 _REPEATED: Final = re.compile(r"<\*>(?:\s<\*>)+")
 # A message beyond this length says nothing new to a template, and regexes stay fast.
 _LONGEST: Final = 512  # characters
@@ -32,8 +41,8 @@ def template_of(message: str) -> str:
     'Back-off pulling image <*>'
     >>> template_of("Readiness probe failed: HTTP probe failed with statuscode: 503")
     'Readiness probe failed: HTTP probe failed with statuscode: <*>'
+    >>> template_of("Back-off restarting failed container app in pod cart-xkzvw_shop")
+    'Back-off restarting failed container <*> in pod <*>'
     """
     text = message.removeprefix(_COMBINED)[:_LONGEST]
-    text = _QUOTED.sub("<*>", text)
-    text = _WORD_WITH_DIGIT.sub("<*>", text)
-    return _REPEATED.sub("<*>", text).strip()
+    return _REPEATED.sub("<*>", _MASKED.sub("<*>", text)).strip()

@@ -70,6 +70,8 @@ class Pod(msgspec.Struct, gc=False, array_like=True):
     failed_at: float = 0.0  # newest restart that was not a clean exit
     deleted_at: float | None = None
     evicted: bool = False
+    was_ready: bool = False
+    starting: bool = False  # born under watch, and not yet seen to come through its first minutes
 
     @property
     def shown(self) -> tuple[object, ...]:
@@ -94,6 +96,7 @@ def first_sight(record: PodRecord, *, under_watch: bool) -> Pod:
     """Return the pod before `record`; its restarts are history unless it was born under watch."""
     since = record.created_at if under_watch else record.at
     pod = Pod(record.pod, "", since, record.created_at, generation=record.generation)
+    pod.starting = under_watch
     if not under_watch:
         pod.restarts = {c.name: c.restarts for c in record.containers}
         ended = [c.last_finished_at or 0.0 for c in record.containers]
@@ -125,6 +128,7 @@ def observe(pod: Pod, record: PodRecord) -> tuple[list[Restart], list[Restart]]:
     pod.phase = record.phase
     main = [c for c in record.containers if not c.init]
     pod.ready = bool(main) and all(c.ready for c in main)
+    pod.was_ready = pod.was_ready or pod.ready
     waits = [c for c in record.containers if c.state == "waiting" and c.reason in _TROUBLE]
     pod.waiting = waits[0].reason if waits else ""
     pod.waiting_image = waits[0].image if waits else ""

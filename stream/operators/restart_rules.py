@@ -27,7 +27,7 @@ _HOUR = 3600.0
 class RestartSettings:
     """When restarts are worth a word; every rule can be turned off by None."""
 
-    alert_score: Score | None = 5.5
+    alert_score: Score | None = 6.3
     """`restart-burst` from this −log10 of the chance that the usual rate does it by itself."""
     oom_alert_score: Score = 3.0
     """The same when every counted restart was an OOM kill: memory does not come back by luck."""
@@ -39,6 +39,10 @@ class RestartSettings:
     """Seconds of a new release's pod in which restarts wait for a verdict; 0: they do not."""
     startup_restarts: Count = 3
     """So many of them are ordinary; from one more all count."""
+    unknown_startup_restarts: Count = 5
+    """So many are as long as fewer than `startup_pods` of the workload were seen to start."""
+    startup_pods: Count = 20
+    """Pods seen to start until their habit is known: one more needs more in 1 of 20 cases."""
     rollout: Seconds = _HOUR
     """Seconds after a release's first pod in which its pods are called new."""
     count_threshold: Count | None = 3

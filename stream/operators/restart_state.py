@@ -2,8 +2,9 @@
 
 A restart counts unless the container ended with exit code 0 (configurable), or it is one of the
 first of a new release's pod: those wait, and are dropped if the pod settles, or all count once
-there are more than is usual. How many are usual is three, or what former releases of this workload
-needed and one more: some wait for their database every time.
+there are more than is usual, or once three pods of the release fail and none was ever ready. How
+many are usual is three, or what former releases of this workload needed and one more: some wait for
+their database every time. Of a workload that was hardly seen to start, five are.
 
 Left to others: what event time makes of it (`stream.operators.restarts`).
 """
@@ -31,6 +32,7 @@ _LAST_LINE: Final = 200  # characters of a log that a message shows; the finding
 _OOMS: Final = 20
 _GENERATIONS: Final = 8  # kept of one workload
 _HISTORY: Final = 60.0  # seconds until a list is surely read and what it shows can be learned
+_SIBLINGS: Final = 3  # failing pods of a release that do not look like slow starts any more
 _HABIT: Final = 6  # start-up restarts that can be a habit; a pod that needs more was in trouble
 
 
@@ -58,6 +60,7 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
     delta: int = 0  # restarts since the newest point
     idle_since: float | None = None  # without a pod
     due: float | None = None
+    starts: int = 0  # pods of new releases that were seen to come through their first minutes
     tail: str = ""  # end of the log of the container that was restarted last, where it is read
     events: tuple[RecentEvent, ...] = ()  # of the pod that restarted last, where they are kept
 
@@ -81,9 +84,7 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
         """Take restarts of one pod in; say whether any of them counts."""
         birth = self.births.get(pod.generation, -math.inf)
         new = bool(pod.generation) and pod.created_at - birth < settings.rollout
-        # Who has needed more than most may need more than it has shown.
-        spare = 2 if self.habit > settings.startup_restarts else 1
-        usual = max(settings.startup_restarts, self.habit + spare if self.habit else 0)
+        usual = self._usual(settings)
         hits: list[Hit] = []
         for restart in restarts:
             self.last, self.last_pod = restart, uid
@@ -96,7 +97,7 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
             if new and restart.at - pod.created_at < settings.startup:
                 pod.early += 1
                 pod.startup.append(restart.at)
-                if pod.early <= usual:
+                if pod.early <= usual and not self._all_fail(pod.generation, settings):
                     continue
                 times, pod.startup = pod.startup, []
             pod.failed_at = max(pod.failed_at, restart.at)
@@ -106,10 +107,30 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
             self.hits = sorted([*self.hits, *hits], key=lambda hit: hit.at)[-_HITS:]
         return bool(hits)
 
+    def _usual(self, settings: RestartSettings) -> int:
+        """Return how many start-up restarts of a pod are no reason to speak.
+
+        Who has needed more than most may need more than it has shown; who was seen to start n times
+        will exceed all of these with a chance of 1 in n + 1, so few starts say little.
+        """
+        known = self.starts >= settings.startup_pods
+        least = settings.startup_restarts if known else settings.unknown_startup_restarts
+        spare = 2 if self.habit > settings.startup_restarts else 1
+        return max(settings.startup_restarts, least, self.habit + spare if self.habit else 0)
+
+    def _all_fail(self, generation: str, settings: RestartSettings) -> bool:
+        """Say whether several pods of a release fail and none of it has ever been ready."""
+        pods = [pod for pod in self.pods.values() if pod.generation == generation and pod.alive]
+        least = max(settings.startup_restarts, self.habit + 1)
+        failing = sum(pod.early >= least for pod in pods)
+        return failing >= _SIBLINGS and not any(pod.was_ready for pod in pods)
+
     def settle(self, at: float, settings: RestartSettings) -> None:
         """Learn how many start-up restarts are a habit from pods that came through them."""
         for pod in self.pods.values():
-            if pod.early and at >= pod.created_at + settings.startup and pod.ready:
+            if pod.starting and at >= pod.created_at + settings.startup and pod.ready:
+                pod.starting = False
+                self.starts += 1
                 if pod.early <= _HABIT:
                     self.habit = max(self.habit, pod.early)
                 pod.early, pod.startup = 0, []

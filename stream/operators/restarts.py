@@ -3,9 +3,9 @@
 Restarts are differences of `restartCount` (`stream.operators.pods`). Each workload's are judged
 against its own usual rate (`models.restarts`): `restart-burst` when a count in five minutes to four
 hours is beyond chance. Ordinary life is no burst: a clean exit, the first restarts of a new
-release's pods (a fourth makes all count), a node that boots (`stream.operators.burst`), what was
-there before the first look. A burst is over after ten quiet minutes with pods ready; a pod that
-waits in CrashLoopBackOff is not quiet. Beside it stand fixed rules (`stream.operators.
+release's pods (`stream.operators.restart_state`), a node that boots (`stream.operators.burst`),
+what was there before the first look. A burst is over after ten quiet minutes with pods ready; a pod
+that waits in CrashLoopBackOff is not quiet. Beside it stand fixed rules (`stream.operators.
 restart_rules`) and the share of a namespace's pods (`stream.operators.namespaces`).
 
 Guarantees: verdicts fall on a 15-second grid of event time, so batches and tick rates do not
@@ -442,7 +442,7 @@ class Restarts:
         times += [
             pod.created_at + self._settings.startup
             for pod in workload.pods.values()
-            if pod.early and pod.alive and now < pod.created_at + self._settings.startup
+            if pod.starting and pod.alive and now < pod.created_at + self._settings.startup
         ]
         if workload.idle_since is not None:
             times.append(workload.idle_since + self._patience(workload))

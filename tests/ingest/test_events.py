@@ -34,7 +34,7 @@ def test_a_kubelets_event_is_understood(golden: Golden, fact: Make) -> None:
     assert (record.type, record.reason, record.category) == ("Warning", "BackOff", "CrashLoop")
     assert (record.count, record.at, record.first_at) == (7, AT - 35, AT - 499)
     assert (record.node, record.component, record.container) == ("node-1", "kubelet", "app")
-    assert record.template == "Back-off restarting failed container app in pod <*>"
+    assert record.template == "Back-off restarting failed container <*> in pod <*>"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from stream.operators.restarts import Restarts, RestartSettings
 from stream.records import (
     Condition,
@@ -176,18 +178,61 @@ def test_start_up_restarts_of_a_release_are_not_a_burst() -> None:
     assert not cluster.rule("restart-count")
 
 
-def test_a_fourth_start_up_restart_makes_all_of_them_count() -> None:
+def failing_release(cluster: Cluster, generation: str, restarts: int) -> None:
+    """Bear a pod that restarts every 40 s and is not ready."""
+    name = f"{generation}-1"
+    cluster.pod(name, born=cluster.now, generation=generation, ready=False)
+    for _ in range(restarts):
+        cluster.wait(40.0)
+        cluster.restart(name, generation=generation, ready=False)
+    cluster.wait(30.0)
+
+
+def test_who_was_hardly_seen_to_start_may_need_five_restarts_and_a_sixth_makes_all_count() -> None:
     cluster = Cluster()
     cluster.pod()
     cluster.wait(DAY, every=600.0)
-    cluster.pod("new-1", born=cluster.now, generation="new", ready=False)
-    for _ in range(4):
-        cluster.wait(40.0)
-        cluster.restart("new-1", generation="new", ready=False)
+    failing_release(cluster, "new", 5)
+    assert not cluster.rule("restart-burst")
+    cluster.restart("new-1", generation="new", ready=False)
+    cluster.wait(30.0)
+    (burst,) = cluster.rule("restart-burst")
+    assert burst.because[0].value == 6
+    assert any(part.name == "release" and part.value == "new" for part in burst.because)
+
+
+def test_a_fourth_is_enough_where_many_pods_were_seen_to_start() -> None:
+    cluster = Cluster(startup_pods=4)
+    cluster.pod()
+    cluster.wait(DAY, every=600.0)
+    for generation in ("a", "b"):
+        for i in range(2):
+            cluster.pod(f"{generation}-{i}", born=cluster.now, generation=generation)
+        cluster.wait(2 * 3600.0, every=60.0)
+    failing_release(cluster, "new", 3)
+    assert not cluster.rule("restart-burst")
+    cluster.restart("new-1", generation="new", ready=False)
     cluster.wait(30.0)
     (burst,) = cluster.rule("restart-burst")
     assert burst.because[0].value == 4
-    assert any(part.name == "release" and part.value == "new" for part in burst.because)
+
+
+@pytest.mark.parametrize(("ready", "said"), [(False, True), (True, False)])
+def test_three_pods_that_fail_alike_are_no_slow_start_unless_one_was_ready(
+    ready: bool, said: bool
+) -> None:
+    cluster = Cluster()
+    cluster.pod()
+    cluster.wait(DAY, every=600.0)
+    names = ("new-1", "new-2", "new-3")
+    for name in names:
+        cluster.pod(name, born=cluster.now, generation="new", ready=False)
+    for round_ in range(4):
+        for name in names:
+            cluster.wait(15.0)
+            cluster.restart(name, generation="new", ready=ready and round_ == 0)
+    cluster.wait(30.0)
+    assert bool(cluster.rule("restart-burst")) is said
 
 
 def test_a_node_that_boots_is_not_a_burst() -> None:
