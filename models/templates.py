@@ -17,14 +17,16 @@ from functools import lru_cache
 from typing import Final
 
 _COMBINED: Final = "(combined from similar events): "
-_MASKED: Final = re.compile(
-    r'"[^"]*"'  # a name or an address, quoted
+_ENCLOSED: Final = re.compile(
+    r'"[^"]*"'  # a name or an address
     r"|\[[^\[\]]*\]"  # a list of volumes, a command
-    r"|\([^\s()]*\)"  # one word in brackets: a process, a unit
-    r"|(?<=[Cc]ontainer )\S+|(?<=[Cc]ontainer: )\S+|(?<=process: )[^\s,]+"
-    r"|\S*\d\S*"
+    r"|\([^\s()]*\)"  # one word: a process, a unit
+)
+_NAMED: Final = re.compile(
+    r"(?<=[Cc]ontainer )\S+|(?<=[Cc]ontainer: )\S+|(?<=process: )[^\s,]+"
+    # Words are looked at from their beginning only, so that long ones cost no more than short ones.
     # Kubernetes' random suffixes have no vowels, so that they are no words.
-    r"|\S*-[bcdfghjklmnpqrstvwxz]{5}(?![a-z])\S*"
+    r"|(?<!\S)(?=\S*\d|\S*-[bcdfghjklmnpqrstvwxz]{5}(?![a-z]))\S+"
 )
 _REPEATED: Final = re.compile(r"<\*>(?:\s<\*>)+")
 # A message beyond this length says nothing new to a template, and regexes stay fast.
@@ -45,4 +47,5 @@ def template_of(message: str) -> str:
     'Back-off restarting failed container <*> in pod <*>'
     """
     text = message.removeprefix(_COMBINED)[:_LONGEST]
-    return _REPEATED.sub("<*>", _MASKED.sub("<*>", text)).strip()
+    text = _NAMED.sub("<*>", _ENCLOSED.sub("<*>", text))
+    return _REPEATED.sub("<*>", text).strip()
