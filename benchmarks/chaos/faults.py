@@ -20,6 +20,7 @@ class Scene(Protocol):
     broker: Broker
     chance: random.Random
     session: float  # seconds after which a silent worker counts as gone
+    apart: bool  # whether a worker is where the network can be cut
 
     async def add(self, *, apart: bool = False) -> None:
         """Start one more worker; `apart` from the others, where the network can be cut."""
@@ -74,9 +75,10 @@ async def pause(scene: Scene) -> list[float]:
 
 async def partition(scene: Scene) -> list[float]:
     """A worker cannot reach the broker for twice the session; then what it sent arrives, late."""
-    await scene.end(scene.one(), signal.SIGTERM)
-    await scene.add(apart=True)
-    await scene.whole()
+    if not scene.apart:
+        await scene.end(scene.one(), signal.SIGTERM)
+        await scene.add(apart=True)
+        await scene.whole()
     await asyncio.sleep(scene.chance.uniform(0.5, 1.5))
     at = time.time()
     scene.cut(True)

@@ -2,14 +2,16 @@
 
 It publishes each batch in one transaction with its position; when the broker is away it waits, asks
 how far it has got, and goes on there. Where a transaction of its own hangs it stops aloud, as an
-ingestor would (docs/adr/0010); the rest is then missing from the run.
+ingestor would (docs/adr/0010). It goes on until SIGTERM, then writes how many there are to FILE.
 
-    python -m benchmarks.chaos.generate ADDRESS PREFIX SESSION COUNT RATE
+    python -m benchmarks.chaos.generate ADDRESS PREFIX SESSION FILE RATE
 """
 
 import asyncio
 import logging
+import signal
 import time
+from pathlib import Path
 
 from benchmarks.chaos.plan import PARTITIONS, POISON, TICK, arguments, at, partition, pod
 from stream.bus import Outgoing, Position
@@ -21,10 +23,10 @@ from stream.topics import PODS
 from tests.stream.toy import pod as record
 
 
-def batch(start: int, count: int) -> list[Outgoing]:
-    """Records from number `start` up to the next tick or to `count`, and the tick."""
+def batch(start: int) -> list[Outgoing]:
+    """Records from number `start` up to the next tick, and the tick."""
     messages: list[Outgoing] = []
-    stop = min(start - start % TICK + TICK, count)
+    stop = start + TICK
     for i in range(start, stop):
         name = pod(i)
         value = encode_input(record("c", name, at(i)))
@@ -38,20 +40,23 @@ def batch(start: int, count: int) -> list[Outgoing]:
 
 async def main() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    place, (count, rate) = arguments()
-    done, began = 0, time.monotonic()
-    while done < int(count):
+    place, (file, rate) = arguments()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    done, began, known = 0, time.monotonic(), False
+    while not (stop.is_set() and known):
         try:
             async with KafkaBus.open(place.settings()) as bus:
-                done = int(await bus.position("chaos") or b"0")
-                while done < int(count):
-                    stop = min(done - done % TICK + TICK, int(count))
-                    await bus.publish(batch(done, int(count)), Position("chaos", b"%d" % stop))
-                    done = stop
+                done, known = int(await bus.position("chaos") or b"0"), True
+                while not stop.is_set():
+                    known = False  # until the commit is heard
+                    await bus.publish(batch(done), Position("chaos", b"%d" % (done + TICK)))
+                    done, known = done + TICK, True
                     await asyncio.sleep(began + done / float(rate) - time.monotonic())
         except Unavailable as error:
             print(f"generator: {error}", flush=True)
             await asyncio.sleep(0.5)
+    await asyncio.to_thread(Path(file).write_text, str(done))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The verifier, a process of its own that shares no code with what it judges: plain aiokafka and
 msgspec on the output topics, read committed.
 
-It reads until every record was seen or nothing new has come for a while, then prints one JSON
+It reads until FILE says how many records there are and all were seen, or nothing new has come for
+PATIENCE seconds, then prints one JSON
 document: how many sights were lost, came twice or came out of order, what is in the dead letters,
 and when outputs of each input partition arrived (wall clock), for the harness to see the pauses.
 
-    python -m benchmarks.chaos.verify ADDRESS PREFIX SESSION COUNT PATIENCE
+    python -m benchmarks.chaos.verify ADDRESS PREFIX SESSION FILE PATIENCE
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
@@ -41,9 +43,14 @@ async def connected(address: str, prefix: str) -> AIOKafkaConsumer:
             return consumer
 
 
+def told(file: Path) -> int:
+    """How many records there are; 0 while nobody has said."""
+    return int(file.read_text() or 0) if file.exists() else 0
+
+
 async def main() -> None:
-    address, prefix, _, count, patience = sys.argv[1:]
-    total, dead_wanted = int(count), len(range(POISON // 2, int(count), POISON))
+    address, prefix, _, file, patience = sys.argv[1:]
+    total, dead_wanted = sys.maxsize, sys.maxsize
     seen: dict[str, list[int]] = defaultdict(list)
     letters: Counter[str] = Counter()
     arrivals: list[tuple[float, int]] = []
@@ -62,6 +69,8 @@ async def main() -> None:
                 fresh.add(partition(name))
                 got += 1
             arrivals += [(time.time(), each) for each in fresh]
+        if total == sys.maxsize and (said := told(Path(file))):
+            total, dead_wanted = said, len(range(POISON // 2, said, POISON))
         if got >= total and sum(letters.values()) >= dead_wanted:
             patience = "3"  # seconds more, in which a duplicate may still come
     await consumer.stop()
