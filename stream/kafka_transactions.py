@@ -126,24 +126,25 @@ class Transactions:
             Something hangs, and we have no right to end it.
         """
         name = self._connection.named(name)
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + self._connection.settings.request_timeout
         try:
-            async with asyncio.timeout(self._connection.settings.request_timeout):
-                while True:
-                    before = await self.described(name)
-                    if before is None or not (before.decided or before.state in _DECIDED):
+            while True:
+                before = await self.described(name)
+                if before is None or not (before.decided or before.state in _DECIDED):
+                    return None
+                if before.decided:
+                    places = belonging(before, await self.open())
+                    if not places:
                         return None
-                    if before.decided:
-                        places = belonging(before, await self.open())
-                        if not places:
-                            return None
-                        if await self.described(name) == before:  # no other has begun meanwhile
-                            await self._see_that_we_may(before)
-                            return Hanging(before, places)
-                    await asyncio.sleep(_LOOK)
+                    if await self.described(name) == before:  # no other has begun meanwhile
+                        await self._see_that_we_may(before)
+                        return Hanging(before, places)
+                if loop.time() >= patience:
+                    raise Unavailable(f"the transaction {name} does not come to its end")
+                await asyncio.sleep(_LOOK)
         except TooOld:
             return None
-        except TimeoutError as error:
-            raise Unavailable(f"the transaction {name} does not come to its end") from error
 
     async def settle(self, hanging: Hanging, epoch: int) -> None:
         """End it as was decided; `epoch` is that of the producer which has fenced it.
