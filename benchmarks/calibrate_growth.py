@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality.growth import simulate
-from benchmarks.workloads_growth import BENIGN, CONTAINERS, GROWING, fleet
-from models.calibration import OPEN_ENDED, TRUSTS, Table
+from benchmarks.workloads_growth import BENIGN, CONTAINERS, GROWING, LEAKS, fleet
+from models.calibration import OPEN_UNITS, TRUSTS, Table
 
 DESIGN_SEEDS = (11, 12, 13)
 SPREAD_SEEDS = (14, 15)
-OPENED = OPEN_ENDED + 0.5  # where a quantile that is infinite begins: it can come down again
+OPENED = OPEN_UNITS + 0.5  # where a quantile that is infinite begins: it can come down again
 LEAST = 30  # resolved forecasts that a quantile must rest on
 
 
@@ -33,22 +33,23 @@ class Recording(Table):
         super().__init__(prior=False)
         self.ratios: dict[int, list[float]] = {}
 
-    def track(self, cells: Any, predicted: Any, hours: Any) -> None:
-        spans = self._span(cells, predicted)
-        ratios = np.log(np.maximum(hours, 0.25) / np.maximum(predicted, 0.25))
+    def track(self, cells: Any, predicted: Any, hours: Any, units: Any) -> None:
+        spans, ratios = self.ratios_of(cells, predicted, hours, units)
         for span, ratio in zip(spans.tolist(), ratios.tolist(), strict=True):
             self.ratios.setdefault(span, []).append(ratio)
-        super().track(cells, predicted, hours)
+        super().track(cells, predicted, hours, units)
 
     def settle(self) -> None:
         """Make the quantiles those of all that was resolved."""
         quantiles = self.arrays()["quantiles"]
         quantiles[:] = (-0.5, OPENED)
         for span, ratios in self.ratios.items():
-            if len(ratios) >= LEAST:
-                ordered = np.sort(ratios)
-                low, high = ordered[int(0.1 * len(ordered))], ordered[int(0.9 * len(ordered))]
-                quantiles[span] = (low, min(high, OPENED))
+            ordered = np.sort(ratios)
+            came = ordered[np.isfinite(ordered)]
+            if len(came) >= LEAST:
+                quantiles[span, 0] = came[int(0.1 * len(came))]
+            if len(ordered) >= LEAST:
+                quantiles[span, 1] = min(ordered[int(0.9 * len(ordered))], OPENED)
 
 
 def write(table: Table, path: Path) -> None:
@@ -78,7 +79,7 @@ def main() -> None:
         simulate(fleet(seed), table, baselines=False)
         table.fold()
     counted = table.arrays()["counts"].copy()
-    every = {**GROWING, **BENIGN}
+    every = {**GROWING, **BENIGN, **LEAKS}
     ratios: dict[int, list[float]] = {}
     for contained in (False, True):
         # Caches that warm up would open the band of every disk; a leak clock has spans of its own.

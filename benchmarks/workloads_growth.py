@@ -202,7 +202,48 @@ BENIGN: dict[str, Callable[[Rng], Any]] = {
 }
 
 
-CONTAINERS = ("leak", "warm-up", "leak-rhythm", "cache")  # their limit kills; it is 100 %
+def _leak_varied(rng: Rng) -> Made:
+    """A leak that depends on what comes in: no two generations alike, fast and slow for hours."""
+    life, base = np.exp(rng.uniform(np.log(4), np.log(96))), rng.uniform(8, 45)
+    between, within = rng.uniform(0, 0.45), rng.uniform(0, 0.6)
+    keep = np.exp(-EVERY / 3600 / rng.uniform(0.5, 8))
+    load = 1 + _rhythm(rng, rng.uniform(0, 0.8) * (rng.random() < 0.6))
+    release = EVERY / 3600 / rng.uniform(60, 600)
+    out, begins = np.empty(STEPS), np.zeros(STEPS, bool)
+    rate = (100 - base) / life
+    level, mine, mood = base + rng.uniform(0, 0.8) * (100 - base), rate, 0.0
+    for i in range(STEPS):
+        if level >= 100 or rng.random() < release:
+            level, begins[i] = base * rng.uniform(0.9, 1.1), True
+            mine = rate * np.exp(rng.normal(0, between))
+        mood = keep * mood + np.sqrt(1 - keep * keep) * rng.normal()
+        level += mine * load[i] * np.exp(within * mood - within**2 / 2) * EVERY / 3600
+        out[i] = min(level, 100.0)
+    return Made(out, begins)
+
+
+def _leak_busy(rng: Rng) -> Made:
+    """A leak by requests, under a garbage collector's teeth."""
+    life, base = np.exp(rng.uniform(np.log(5), np.log(60))), rng.uniform(10, 40)
+    between, depth, every = rng.uniform(0.02, 0.25), rng.uniform(0, 5), rng.integers(2, 12)
+    load = 1 + _rhythm(rng, rng.uniform(0, 0.95))
+    out, begins = np.empty(STEPS), np.zeros(STEPS, bool)
+    rate = (100 - base) / life
+    level, mine = base, rate
+    for i in range(STEPS):
+        if level + depth >= 100:
+            level, begins[i] = base, True
+            mine = rate * np.exp(rng.normal(0, between))
+        level += mine * max(0.0, load[i] + rng.normal(0, 0.4)) * EVERY / 3600
+        out[i] = min(level + depth * (i % every) / every, 100.0)
+    return Made(out, begins)
+
+
+# Leaks whose generations differ: what the leak clock's band is calibrated on.
+LEAKS: dict[str, Callable[[Rng], Any]] = {"leak-varied": _leak_varied, "leak-busy": _leak_busy}
+
+KILLED = ("leak", *LEAKS, "leak-rhythm")  # their limit, 100 %, ends a generation;
+CONTAINERS = (*KILLED, "warm-up", "cache")  # theirs would, if it were met
 COLLECTED = ("image-gc", "image-gc-mixed")  # every second declares its ceiling
 
 

@@ -5,9 +5,10 @@ stable, whether growth is just stopping. Once in twelve hours a row's forecast i
 resolved later: by the crossing, or by time running out as "did not happen" (which is how growth
 that stops is counted). The odds of a crossing within 24, 36 and 72 hours are the cell's counts,
 drawn towards those of its time bin. The interval is the tracked .1 and .9 quantiles of log(true /
-predicted), where a forecast that never came true counts as infinitely late; the median is the
-forecast itself: what to expect *if* growth goes on. All start from a committed table of seeded
-synthetic series (`models.growth_prior`) and go on learning from the fleet.
+predicted): no more than a tenth of the forecasts comes true or not at all after P90, and a tenth of
+those that come true before P10; the median is the forecast itself, what to expect *if* growth goes
+on. Errors are counted in the series' own unit (`Outlook.unit`). All start from a committed table of
+seeded synthetic series (`models.growth_prior`) and go on learning from the fleet.
 
 The alarm: on when, in two slots running, the odds are high **and** the second opinion agrees. How
 high depends on what vouches: growth on each of two days with a skilled hindcast needs less than a
@@ -35,8 +36,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Arrays, Bools, Floats, Rows
-from models.crossing import Evidence, Outlook, Reclaim
+from models.crossing import Evidence, Outlook
 from models.growth_prior import COUNTS, QUANTILES
+from models.sawtooth import Reclaim
 
 TIME_EDGES: Final = np.array(
     [0.5, 1.5, 3, 6, 9, 12, 18, 24, 30, 36, 48, 72, 120, 200], np.float64
@@ -53,14 +55,20 @@ CONFIDENT: Final = 0.8  # odds within 72 h from which a forecast has narrower qu
 ODDS_HOURS: Final = np.array([24, 36, 72], np.float64)
 LEVELS: Final = np.array([0.1, 0.9])
 PRIOR_CAP: Final = 200.0  # forecasts: a table's cell never outweighs more than the fleet can teach
-OPEN_ENDED: Final = 3.0  # log: a P90 beyond twenty times the forecast is not said
+OPEN_ENDED: Final = 3.0  # log: a P90 beyond twenty times the forecast is not said,
+OPEN_UNITS: Final = 5.0  # nor one beyond so many units: a tenth never came
 _SHRINK: Final = 8.0  # forecasts' worth of the time bin in each cell
 _QUANTILE_RATE: Final = 0.01
+# Forecasts that move a quantile in one fold at most: a fleet's thousands, and the dozen of one
+# object, err together and would throw it to and fro.
+_FOLD_MOST: Final = 20.0
 GRAIN: Final = 0.25  # hours: least distance of P10 and P90 from the median
-_SEEN_LATE: Final = 0.5  # hours: a crossing is seen at the end of its half hour, or of the next
+_SEEN_LATE: Final = 0.5  # hours: a crossing is seen at the end of its half hour, or of the next;
+_KILL_SEEN_LATE: Final = 0.25  # a kill was somewhere in it
 _PENDING: Final = 16  # forecasts set aside per row, twelve hours apart
 _STRIDE: Final = 24  # slots
-_RECENT: Final = 16  # slots of time left remembered
+_RECENT: Final = 16  # slots of time left remembered,
+_REMEMBERED: Final = 6e4  # hours at most: what half precision can hold
 _LONGEST: Final = 190.0  # hours until the last question about a forecast is closed
 
 # The alarm, as odds of a crossing within so many hours; chosen on seeds 906 and 908 of the design
@@ -117,7 +125,7 @@ class Table:
             "quantiles": quantiles,
             "new_counts": np.zeros((CELLS, 4), np.int64),  # since the last fold
             "new_below": np.zeros(quantiles.shape, np.int64),
-            "new_resolved": np.zeros(len(quantiles), np.int64),
+            "new_resolved": np.zeros(quantiles.shape, np.int64),  # that count for P10, for P90
         }
         self._odds = self._all_odds()
 
@@ -135,8 +143,8 @@ class Table:
         if not (new.any() or resolved.any()):
             return
         self._arrays["counts"] += new
-        expected = LEVELS * resolved[:, None]
-        self._arrays["quantiles"] += _QUANTILE_RATE * (expected - self._arrays["new_below"])
+        rate = _QUANTILE_RATE * np.minimum(1.0, _FOLD_MOST / np.maximum(resolved, 1))
+        self._arrays["quantiles"] += rate * (LEVELS * resolved - self._arrays["new_below"])
         for name in ("new_counts", "new_below", "new_resolved"):
             self._arrays[name][...] = 0
         self.refresh()
@@ -146,11 +154,16 @@ class Table:
         chosen: Floats = self._odds[cells]
         return chosen
 
-    def quantiles(self, cells: NDArray[np.intp], hours: Floats) -> Floats:
-        """Return the .1 and .9 quantiles of log(true / predicted) of forecasts, (n, 2)."""
+    def quantiles(self, cells: NDArray[np.intp], hours: Floats, units: Floats) -> Floats:
+        """Return the .1 and .9 quantiles of log(true / predicted) of forecasts, (n, 2).
+
+        `units` (n,) are `Outlook.unit`; a P90 beyond `OPEN_UNITS` is infinite.
+        """
         ordered = np.maximum.accumulate(self._arrays["quantiles"], axis=1)
-        chosen: Floats = ordered[self._span(cells, hours)]
-        return chosen
+        chosen = ordered[self._span(cells, hours)]
+        chosen[:, 1] = np.where(chosen[:, 1] >= OPEN_UNITS, np.inf, chosen[:, 1])
+        scaled: Floats = chosen * units[:, None]
+        return scaled
 
     def _span(self, cells: NDArray[np.intp], hours: Floats) -> NDArray[np.intp]:
         """Return the row of `quantiles`: predicted time × odds low, high, or a leak clock."""
@@ -166,13 +179,22 @@ class Table:
         )
         np.add.at(self._arrays["new_counts"], cells, outcome)
 
-    def track(self, cells: NDArray[np.intp], predicted: Floats, hours: Floats) -> None:
+    def track(
+        self, cells: NDArray[np.intp], predicted: Floats, hours: Floats, units: Floats
+    ) -> None:
         """Count where true `hours` fell among the quantiles of what was `predicted`."""
-        ratio = np.log(np.maximum(hours, 0.25) / np.maximum(predicted, 0.25))
-        span = self._span(cells, predicted)
+        span, ratio = self.ratios_of(cells, predicted, hours, units)
         below = ratio[:, None] <= self._arrays["quantiles"][span]
         np.add.at(self._arrays["new_below"], span, below)
-        np.add.at(self._arrays["new_resolved"], span, 1)
+        came = np.isfinite(ratio)
+        np.add.at(self._arrays["new_resolved"], span, np.stack([came, np.ones_like(came)], axis=1))
+
+    def ratios_of(
+        self, cells: NDArray[np.intp], predicted: Floats, hours: Floats, units: Floats
+    ) -> tuple[NDArray[np.intp], Floats]:
+        """Return each forecast's row of `quantiles`, and its error in units."""
+        ratio = np.log(np.maximum(hours, 0.25) / np.maximum(predicted, 0.25)) / units
+        return self._span(cells, predicted), ratio
 
     def _all_odds(self) -> Floats:
         counts: Floats = self._arrays["counts"]
@@ -195,9 +217,10 @@ class CalibrationBank:
     def __init__(self, capacity: int) -> None:
         self._schema: dict[str, tuple[type, tuple[int, ...], float]] = {
             "newest": (np.int64, (), -1),  # slot of the newest forecast
-            "recent": (np.float32, (_RECENT,), np.nan),  # hours left, at slot mod 16
+            "recent": (np.float16, (_RECENT,), np.nan),  # hours left, at slot mod 16
             "open_slot": (np.int32, (_PENDING,), -1),  # -1: free
             "open_hours": (np.float32, (_PENDING,), np.nan),
+            "open_unit": (np.float16, (_PENDING,), np.nan),
             "open_cell": (np.int16, (_PENDING,), -1),
             "open_counted": (np.bool_, (_PENDING,), 0),
             "run": (np.int16, (), 0),  # slots in a row for (or against) the alarm
@@ -238,9 +261,11 @@ class CalibrationBank:
 
         The alarm stays: the next generation has to show that it is better.
         """
-        self._resolve(rows[killed], slots[killed], np.ones(int(killed.sum()), np.bool_), table)
-        for name in ("newest", "recent", "open_slot", "open_hours", "open_cell", "open_counted"):
-            self._arrays[name][rows] = self._schema[name][2]
+        dead = np.ones(int(killed.sum()), np.bool_)
+        self._resolve(rows[killed], slots[killed], dead, table, _KILL_SEEN_LATE)
+        for name, (_, _, empty) in self._schema.items():
+            if name not in {"run", "alarm"}:
+                self._arrays[name][rows] = empty
 
     def follow(self, rows: Rows, slots: NDArray[np.int64], outlook: Outlook, table: Table) -> Odds:
         """Judge the outlook of rows whose slot has just closed, and remember it.
@@ -266,7 +291,7 @@ class CalibrationBank:
         chances = np.where(some[:, None], table.odds(cells), full[:, None].astype(np.float64))
         chances = np.maximum.accumulate(chances, axis=1)
         middle = np.where(some | full, hours, np.inf)
-        quantiles = table.quantiles(cells, np.where(some, hours, 0.0))
+        quantiles = table.quantiles(cells, np.where(some, hours, 0.0), outlook.unit)
         spread = np.where(quantiles >= OPEN_ENDED, np.inf, np.exp(np.minimum(quantiles, 50.0)))
         low, high = (
             np.where(some, np.where(some, hours, 1.0) * spread[:, i], middle) for i in (0, 1)
@@ -276,8 +301,12 @@ class CalibrationBank:
         left = np.stack([np.maximum(low, 0.0), middle, np.where(full, 0.0, high)], axis=1)
 
         self._resolve(rows, slots, full, table)
-        self._set_aside(rows[some], slots[some], hours[some], cells[some])
-        state["recent"][rows, slots % _RECENT] = np.minimum(hours, 1e6)
+        # What is set aside when growth has just been noticed is worse than what is said later, and
+        # would count for more than its share in a band, which must hold at every half hour.
+        goes_on = state["recent"][rows, (slots - 1) % _RECENT] < _REMEMBERED
+        asked = np.where(goes_on, hours, np.nan)
+        self._set_aside(rows[some], slots[some], asked[some], outlook.unit[some], cells[some])
+        state["recent"][rows, slots % _RECENT] = np.minimum(hours, _REMEMBERED)
         state["newest"][rows] = slots
         alarm = self._alarm(rows, chances, outlook)
         return Odds(chances, left, alarm, outlook.age < LEARNING_HOURS)
@@ -293,7 +322,14 @@ class CalibrationBank:
             agrees: Bools = off <= np.where(young, 0.3, 0.35)
         return agrees
 
-    def _resolve(self, rows: Rows, slots: NDArray[np.int64], crossed: Bools, table: Table) -> None:
+    def _resolve(
+        self,
+        rows: Rows,
+        slots: NDArray[np.int64],
+        crossed: Bools,
+        table: Table,
+        seen_late: float = _SEEN_LATE,
+    ) -> None:
         """Close the questions that time has answered."""
         if not rows.size:
             return
@@ -309,10 +345,11 @@ class CalibrationBank:
         with np.errstate(invalid="ignore"):
             expired = age >= np.minimum(4 * predicted + 24, _LONGEST)
         tracks = live & (over | expired) & ~np.isnan(predicted)
-        outcome = np.where(over, np.maximum(age - _SEEN_LATE, 0.0), np.inf)
+        units = state["open_unit"][rows].astype(np.float64)
+        outcome = np.where(over, np.maximum(age - seen_late, 0.0), np.inf)
         cells = state["open_cell"][rows].astype(np.intp)
         table.count(cells[counts], outcome[counts])
-        table.track(cells[tracks], predicted[tracks], outcome[tracks])
+        table.track(cells[tracks], predicted[tracks], outcome[tracks], units[tracks])
         counted = state["open_counted"][rows] | counts
         state["open_counted"][rows] = counted
         # A forecast for the next hour is expired before its odds for 72 h are known.
@@ -325,9 +362,10 @@ class CalibrationBank:
         rows: Rows,
         slots: NDArray[np.int64],
         hours: Floats,
+        units: Floats,
         cells: NDArray[np.intp],
     ) -> None:
-        """Open a question, once in twelve hours, at a time of its own for each row."""
+        """Open a question, once in twelve hours; hours are NaN where bands shall not ask it."""
         state = self._arrays
         turn = slots // _STRIDE
         place = turn % _PENDING
@@ -335,6 +373,7 @@ class CalibrationBank:
         rows, place = rows[fresh], place[fresh]
         state["open_slot"][rows, place] = slots[fresh]
         state["open_hours"][rows, place] = hours[fresh]
+        state["open_unit"][rows, place] = units[fresh]
         state["open_cell"][rows, place] = cells[fresh]
         state["open_counted"][rows, place] = False
 

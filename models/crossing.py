@@ -43,24 +43,15 @@ from models.experts import (
     weighted_median,
     without_steps,
 )
-from models.growth import DROPS
-from models.growth_step import HOUR
-from models.lifetimes import of_generations
+from models.lifetimes import deviation_of, of_generations
+from models.sawtooth import Reclaim, Saw, judge
 
 HORIZONS: Final = np.array([1, 2, 4, 6, 9, 12, 18, 24, 36, 48, 72], np.float64)  # hours
 YOUNG: Final = 18  # slots; below nine hours no expert has a hindcast
 CHUNK: Final = 512  # rows at once: some 20 MB of work space
 SURE: Final = 8.0  # standard deviations of the slope from zero
+_UNSKILLED: Final = 0.1  # added to what a hindcast lacks of skill: none is that good
 _Z80: Final = 1.2816 * 1.2533  # 80 % band of a normal from its mean absolute error
-
-
-class Reclaim(IntEnum):
-    """What the sawtooth says."""
-
-    NONE = 0
-    SEEN = 1  # something was freed lately, but not dependably
-    WORKS = 2  # similar drops, nothing above their ceilings
-    DECLARED = 3  # below a ceiling that the configuration promises
 
 
 class Evidence(IntEnum):
@@ -99,6 +90,9 @@ class Outlook(NamedTuple):
         Generations that ended at the limit and have a say.
     life, life_spread : (n,)
         Their typical life in hours, and its deviation; NaN where there was none.
+    unit : (n,)
+        In which the errors of its logarithm are counted, as no band fits a steady series and an
+        erratic one: the deviation of log lives where they have a say, else what the hindcast lacks.
     age : (n,)
         Hours of history.
     skill : (n,)
@@ -123,6 +117,7 @@ class Outlook(NamedTuple):
     lives: Floats
     life: Floats
     life_spread: Floats
+    unit: Floats
     age: Floats
     skill: Floats
     mean: Floats
@@ -159,59 +154,30 @@ def _look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outloo
     raw = history(state, rows)
     noise = state["noise"][rows].astype(np.float64)
     level, last = _present(state, rows)
-    saw = _sawtooth(state, rows, raw, limits, declared, level, noise)
+    saw = judge(state, rows, raw, limits, declared, level, noise)
     # Teeth stand above the mean: a regular saw meets its limit with its tips.
     limits_seen = limits - np.where(saw.regular, 0.8 * state["head"][rows], 0.0)
     past = raw._replace(half_hours=without_steps(raw.half_hours))
     said = opinions(past, limits_seen, noise, ~saw.regular, HORIZONS)
     fast = _fast_path(state, rows, raw, limits, noise)
     speaks = fast.accepted & ~saw.regular
-
-    hours = _fuse(said)
-    hours = np.where(np.isnan(hours), np.inf, hours)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        blend = np.where(
-            fast.hours < hours / 2,
-            fast.hours,
-            np.where(hours < 12, 1 / (0.3 / fast.hours + 0.7 / hours), hours),
-        )
-    hours = np.where(speaks, blend, hours)
+    hours, lives = of_generations(state, rows, limits, _time_left(said, fast, speaks))
     slow = _slow_path(past.half_hours, limits_seen, said.drift)
-    with np.errstate(invalid="ignore"):
-        both = np.where(fast.hours < slow / 2, fast.hours, np.sqrt(fast.hours * slow))
-    # Where days cannot be compared yet, growth vouches for as long ahead as it has been watched.
-    alone = np.where(fast.hours <= raw.length * 0.5, fast.hours, np.nan)
-    alone = np.where(np.isnan(slow), alone, fast.hours)
-    second = np.where(speaks, np.where(np.isfinite(slow), both, alone), slow)
-
-    hours, lives = of_generations(state, rows, limits, hours)
+    second = _second(fast, slow, speaks, raw.length)
     second = np.where(lives > 0, np.fmin(second, hours), second)
-    quiet = saw.reclaim >= Reclaim.WORKS
+    quiet, full = saw.reclaim >= Reclaim.WORKS, np.minimum(level, last) >= limits
     hours, second = np.where(quiet, np.inf, hours), np.where(quiet, np.inf, second)
-    full = np.minimum(level, last) >= limits
     hours = np.where(full, 0.0, np.where(hours > FAR, np.inf, hours))
-    second = np.where(full, 0.0, second)
-
     daily = said.drift[:, 0]
-    two_days = (np.nan_to_num(daily) > 0.1) & (np.nan_to_num(said.drift[:, 1]) > 0.1)
-    evidence = np.select(
-        [saw.reclaim == Reclaim.SEEN, saw.regular, ~two_days & ~speaks, ~two_days],
-        [Evidence.RECLAIM_SEEN, Evidence.SAW, Evidence.BRIEF, Evidence.FAST],
-        np.where(
-            said.skill < 0.5,
-            Evidence.UNSKILLED,
-            np.where(speaks, Evidence.STEADY_FAST, Evidence.STEADY),
-        ),
-    )
-    slope = np.where(speaks | np.isnan(daily), fast.slope, daily / 24)
-    life = np.where(lives > 0, np.exp(state["life_mean"][rows].astype(np.float64)), np.nan)
     mean, spread = _path(said, level, np.where(speaks, fast.slope, 0.0), noise, hours)
+    variance = state["life_variance"][rows].astype(np.float64)
+    life = np.where(lives > 0, np.exp(state["life_mean"][rows].astype(np.float64)), np.nan)
     return Outlook(
         hours=hours,
-        second=second,
+        second=np.where(full, 0.0, second),
         level=level,
-        slope=slope,
-        evidence=evidence.astype(np.int8),
+        slope=np.where(speaks | np.isnan(daily), fast.slope, daily / 24),
+        evidence=_evidence(saw, said, speaks),
         reclaim=saw.reclaim,
         fast=speaks,
         stopping=_stopping(past.half_hours, said.drift, limits),
@@ -220,13 +186,48 @@ def _look(state: Arrays, rows: Rows, limits: Floats, declared: Floats) -> Outloo
         trend=np.where((fast.certainty > SURE) & (saw.reclaim == Reclaim.NONE), fast.hours, np.inf),
         lives=lives,
         life=life,
-        life_spread=life * np.sqrt(state["life_variance"][rows].astype(np.float64)),
+        life_spread=life * np.sqrt(variance),
+        unit=np.where(lives > 0, deviation_of(lives, variance), 1 - said.skill + _UNSKILLED),
         age=raw.length * 0.5,
         skill=said.skill,
         mean=mean,
         spread=spread,
         ceiling=saw.ceiling,
     )
+
+
+def _time_left(said: Opinions, fast: _Fast, speaks: Bools) -> Floats:
+    """Return the experts' hours, or the fast path's where it speaks; inf where nobody does."""
+    hours = _fuse(said)
+    hours = np.where(np.isnan(hours), np.inf, hours)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mixed = np.where(hours < 12, 1 / (0.3 / fast.hours + 0.7 / hours), hours)
+        blend = np.where(fast.hours < hours / 2, fast.hours, mixed)
+    chosen: Floats = np.where(speaks, blend, hours)
+    return chosen
+
+
+def _second(fast: _Fast, slow: Floats, speaks: Bools, length: Rows) -> Floats:
+    """Return the second opinion: the slow path's hours, met halfway by the fast path's."""
+    with np.errstate(invalid="ignore"):
+        both = np.where(fast.hours < slow / 2, fast.hours, np.sqrt(fast.hours * slow))
+    # Where days cannot be compared yet, growth vouches for as long ahead as it has been watched.
+    alone = np.where(fast.hours <= length * 0.5, fast.hours, np.nan)
+    alone = np.where(np.isnan(slow), alone, fast.hours)
+    opinion: Floats = np.where(speaks, np.where(np.isfinite(slow), both, alone), slow)
+    return opinion
+
+
+def _evidence(saw: Saw, said: Opinions, speaks: Bools) -> Floats:
+    """Return the `Evidence` of each row."""
+    two_days = (np.nan_to_num(said.drift[:, :2]) > 0.1).all(axis=1)
+    steady = np.where(speaks, Evidence.STEADY_FAST, Evidence.STEADY)
+    evidence = np.select(
+        [saw.reclaim == Reclaim.SEEN, saw.regular, ~two_days & ~speaks, ~two_days],
+        [Evidence.RECLAIM_SEEN, Evidence.SAW, Evidence.BRIEF, Evidence.FAST],
+        np.where(said.skill < 0.5, Evidence.UNSKILLED, steady),
+    )
+    return evidence.astype(np.int8)
 
 
 def _present(state: Arrays, rows: Rows) -> tuple[Floats, Floats]:
@@ -236,62 +237,6 @@ def _present(state: Arrays, rows: Rows) -> tuple[Floats, Floats]:
     other = state["last_but_one"][rows].astype(np.float64)
     middle = np.maximum(np.minimum(level, last), np.minimum(np.maximum(level, last), other))
     return np.where(state["run"][rows, 0] == 0, level, middle), last
-
-
-class _Saw(NamedTuple):
-    reclaim: Floats  # (n,) Reclaim
-    regular: Bools
-    ceiling: Floats
-
-
-def _sawtooth(
-    state: Arrays,
-    rows: Rows,
-    raw: History,
-    limits: Floats,
-    declared: Floats,
-    level: Floats,
-    noise: Floats,
-) -> _Saw:
-    """Judge the drops of the last seven days."""
-    when = state["drop_time"][rows]
-    ceilings = state["drop_ceiling"][rows].astype(np.float64)
-    floors = state["drop_floor"][rows].astype(np.float64)
-    hours_ago = (state["time"][rows][:, None] - when) / HOUR
-    with np.errstate(invalid="ignore"):
-        recent = hours_ago <= 168
-        seen_lately = (hours_ago <= 96).any(axis=1)
-    count = recent.sum(axis=1)
-    some = count > 0
-    deep = np.where(recent, ceilings - floors, 0.0).sum(axis=1) / np.maximum(count, 1)
-    highest = np.where(recent, ceilings, -np.inf).max(axis=1)
-    lowest = np.where(recent, ceilings, np.inf).min(axis=1)
-    newest = np.maximum(state["drops"][rows] - 1, 0) % DROPS
-    last_ceiling = np.take_along_axis(ceilings, newest[:, None], axis=1)[:, 0]
-    deviation = np.sqrt(noise)
-    with np.errstate(invalid="ignore"):
-        similar = highest - lowest <= np.maximum(1.5, 0.5 * deep)
-        below = level <= highest + np.maximum(1.0, 3 * deviation) + 0.1 * deep
-        envelope = raw.half_hours[:, -48:].max(axis=1) - raw.half_hours[:, -96:-48].max(axis=1)
-        climbs = (
-            (envelope > np.maximum(0.7, 2 * deviation))
-            & (last_ceiling - lowest > np.maximum(1.0, 0.3 * deep))
-            & (count >= 3)
-        )
-        works = (count >= 2) & similar & below & ~climbs & (highest < limits - 1.0)
-        seen = (((count >= 2) & ~similar) | (some & seen_lately)) & below
-        promised = level <= declared + np.maximum(1.0, 2 * deviation)
-        youngest = np.where(recent, hours_ago, np.inf).min(axis=1)
-        oldest = np.where(recent, hours_ago, -np.inf).max(axis=1)
-        interval = (oldest - youngest) / np.maximum(count - 1, 1)
-        regular = (count >= 3) & (interval < 30) & (youngest <= 1.6 * interval + 2)
-    reclaim = np.select(
-        [promised & ~np.isnan(declared), works, seen],
-        [Reclaim.DECLARED, Reclaim.WORKS, Reclaim.SEEN],
-        Reclaim.NONE,
-    )
-    ceiling = np.where(reclaim == Reclaim.DECLARED, declared, np.where(some, highest, np.nan))
-    return _Saw(reclaim.astype(np.int8), regular, ceiling)
 
 
 class _Fast(NamedTuple):

@@ -2,8 +2,8 @@
 
 Written by ``python -m benchmarks.calibrate_growth``; do not edit. A row is (cell, forecasts,
 crossed within 24 h, 36 h, 72 h); cells are numbered by `models.calibration.cell_of`. Quantiles are
-.1/.9 of log(true / predicted time left) by bin of predicted time and whether the odds are low,
-high, or those of a leak clock.
+.1/.9 of log(true / predicted time left) in units of `Outlook.unit`, by bin of predicted time and
+whether the odds are low, high, or those of a leak clock.
 """
 
 COUNTS: tuple[tuple[int, float, float, float, float], ...] = (
@@ -411,25 +411,25 @@ COUNTS: tuple[tuple[int, float, float, float, float], ...] = (
     (655, 1.0, 0.0, 0.0, 0.0),
 )
 QUANTILES: tuple[tuple[float, float], ...] = (
-    (-0.500, 3.500),
-    (-0.693, 3.500),
-    (-0.700, 0.000),
-    (0.111, 3.500),
-    (-0.916, 1.558),
-    (-0.228, 0.028),
-    (0.033, 3.500),
-    (-0.172, 1.386),
-    (-0.097, 0.047),
-    (-0.110, 3.500),
-    (-0.105, 0.685),
-    (-0.070, 0.034),
-    (-0.136, 3.500),
-    (-0.045, 0.156),
-    (-0.046, 0.031),
-    (-0.085, 3.500),
-    (-0.048, 0.326),
-    (-0.035, 0.027),
-    (-1.474, 3.500),
-    (-0.500, 3.500),
-    (-0.500, 3.500),
+    (-0.500, 5.500),
+    (-4.981, 5.500),
+    (-3.296, 1.135),
+    (-0.500, 5.500),
+    (-7.750, 5.500),
+    (-1.517, 0.791),
+    (-0.500, 5.500),
+    (-1.157, 4.589),
+    (-1.027, 0.610),
+    (-2.431, 5.500),
+    (-0.774, 2.832),
+    (-0.640, 0.458),
+    (-0.716, 5.500),
+    (-0.286, 0.927),
+    (-0.571, 0.500),
+    (-0.560, 5.500),
+    (-0.285, 1.740),
+    (-0.819, 0.834),
+    (-4.456, 5.500),
+    (-0.500, 5.500),
+    (-0.500, 5.500),
 )

@@ -84,13 +84,19 @@ def _remaining(state: Arrays, rows: Rows, lives: Floats) -> tuple[Floats, Floats
     age = (state["time"][rows] - state["start"][rows]) / HOUR
     mean = state["life_mean"][rows].astype(np.float64)
     variance = state["life_variance"][rows].astype(np.float64)
-    deviation = np.sqrt((lives * variance + _LIFE_PRIOR) / (lives + 2))
+    deviation = deviation_of(lives, variance)
     scale = deviation * np.sqrt(3) / np.pi
     z = (np.log(np.maximum(age, 1 / 60)) - mean) / scale
     total = np.exp(mean + scale * np.log1p(2 * np.exp(np.minimum(z, 50.0))))
     remaining = np.maximum(total - age, 0.05)
     width = 1.5 * deviation * total / remaining
     return remaining, np.where(z < 4, width, np.inf)
+
+
+def deviation_of(lives: Floats, variance: Floats) -> Floats:
+    """Return the deviation of log lifetimes, drawn towards 0.3 while few are known."""
+    deviation: Floats = np.sqrt((lives * variance + _LIFE_PRIOR) / (lives + 2))
+    return deviation
 
 
 def _clock(state: Arrays, rows: Rows, limits: Floats) -> tuple[Floats, Floats]:

@@ -74,12 +74,12 @@ def _growth(options: argparse.Namespace) -> list[Figure]:
     medians = {name: float(np.median(found)) for name, found in rules.items()}
     out.append(Figure("G4-recall", float(np.mean(np.array(leads) >= 4)), recalls))
     out.append(Figure("G4-lead", float(np.median(leads)), medians))
-    out.append(_cover("G5-like", world, said, growing + benign))
+    out += _cover("G5-like", world, said, growing + benign)
     world, said = _fleet(UNSEEN_SEED, per, {**unseen.GROWING, **unseen.BENIGN})
     growing, benign = _disks(unseen.GROWING), _disks(unseen.BENIGN)
     out += _accuracy("G2", world, said, growing)
     out.append(_false("G3-unseen", world, said, benign))
-    out.append(_cover("G5-unseen", world, said, growing + benign))
+    out += _cover("G5-unseen", world, said, growing + benign)
     return out
 
 
@@ -112,9 +112,16 @@ def _false(name: str, world: like.Fleet, said: growth.Said, names: list[str]) ->
     return Figure(name, growth.episodes(world, said.alarm, names), rules, note)
 
 
-def _cover(name: str, world: like.Fleet, said: growth.Said, names: list[str]) -> Figure:
-    held, count, censored = growth.coverage(world, said, names)
-    return Figure(name, held, {}, f"n={count}, {censored:.0%} censored")
+def _cover(name: str, world: like.Fleet, said: growth.Said, names: list[str]) -> list[Figure]:
+    found = growth.coverage(world, said, names)
+    every = (
+        f"n={found.count}, {found.censored:.0%} never came; open ones that came {found.came:.2f}"
+    )
+    closed = (
+        f"n={found.closed_count}, {found.early:.0%} came before, {found.late:.0%} after; "
+        f"P90/P10 {found.width:.2f}, interval score {found.score:.2f}"
+    )
+    return [Figure(name, found.held, {}, every), Figure(f"{name}-closed", found.closed, {}, closed)]
 
 
 def _leaks(options: argparse.Namespace) -> list[Figure]:
@@ -122,7 +129,8 @@ def _leaks(options: argparse.Namespace) -> list[Figure]:
     said = growth.simulate(world, Table())
     mine = growth.of_lives(world, said.hours)
     line = growth.of_lives(world, said.baselines["predict_linear 6h"])
-    return [Figure(f"L1-{p}", mine[p], {"predict_linear 6h": line[p]}) for p in (25, 50, 75)]
+    out = [Figure(f"L1-{p}", mine[p], {"predict_linear 6h": line[p]}) for p in (25, 50, 75)]
+    return [*out, *_cover("L2", world, said, list(unseen.LEAKS))[1:]]
 
 
 def _restarts(options: argparse.Namespace) -> list[Figure]:
@@ -167,11 +175,10 @@ def table(figures: list[Figure]) -> str:
     for figure in figures:
         aim = AIMS[figure.id]
         beside = "; ".join(f"{n} {aim.form.format(v)}" for n, v in figure.beside.items())
-        sign = "≥" if aim.more else "≤"
         met = "yes" if aim.meets(figure.value) else "**no**"
         lines.append(
             f"| {figure.id} | {aim.what} | {aim.form.format(figure.value)} "
-            f"| {sign} {aim.form.format(aim.aim)} | {met} | {beside} | {figure.note} |"
+            f"| {aim.wanted} | {met} | {beside} | {figure.note} |"
         )
     return "\n".join(lines)
 

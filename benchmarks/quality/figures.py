@@ -8,6 +8,7 @@ unused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -27,11 +28,19 @@ class Aim(NamedTuple):
     what: str
     aim: float
     bound: float
-    more: bool = False  # whether more is better
+    more: bool = False  # whether more is better,
+    most: float = math.inf  # up to here
     form: str = "{:.3g}"
 
+    @property
+    def wanted(self) -> str:
+        """The aim in words."""
+        if self.most < math.inf:
+            return f"{self.form.format(self.aim)} … {self.form.format(self.most)}"
+        return f"{'≥' if self.more else '≤'} {self.form.format(self.aim)}"
+
     def meets(self, value: float) -> bool:
-        return value >= self.aim if self.more else value <= self.aim
+        return self.aim <= value <= self.most if self.more else value <= self.aim
 
     def holds(self, value: float) -> bool:
         return value >= self.bound if self.more else value <= self.bound
@@ -50,11 +59,14 @@ AIMS: Mapping[str, Aim] = {
     "G3-undeclared": Aim("… images collected at an undeclared ceiling", 0.05, 0.8, form="{:.2f}"),
     "G4-recall": Aim("recall 4 h ahead, like families", 0.92, 0.80, more=True, form="{:.3f}"),
     "G4-lead": Aim("median lead, hours", 27, 24, more=True, form="{:.1f}"),
-    "G5-like": Aim("80 % band holds, censored counted, like (at least)", 0.78, 0.75, more=True),
-    "G5-unseen": Aim("… unseen", 0.75, 0.70, more=True),
+    "G5-like": Aim("80 % bands hold, like families, open ones too", 0.78, 0.75, more=True),
+    "G5-like-closed": Aim("… of those with a P90", 0.78, 0.74, more=True, most=0.82),
+    "G5-unseen": Aim("80 % bands hold, unseen families, open ones too", 0.75, 0.70, more=True),
+    "G5-unseen-closed": Aim("… of those with a P90", 0.75, 0.60, more=True, most=0.82),
     "L1-25": Aim("leak clock, error % at 25 % of a life", 12, 30, form="{:.0f}"),
     "L1-50": Aim("… at 50 %", 12, 25, form="{:.0f}"),
     "L1-75": Aim("… at 75 %", 15, 30, form="{:.0f}"),
+    "L2-closed": Aim("… 80 % bands with a P90 hold", 0.78, 0.74, more=True, most=0.82),
     "R1-f1": Aim("restart bursts: F1", 0.985, 0.95, more=True, form="{:.3f}"),
     "R1-false": Aim("… false per 100 workload-weeks", 0.3, 1.0, form="{:.2f}"),
     "R1-loop": Aim("… median delay of a crash loop, min", 2, 2, form="{:.1f}"),
@@ -79,7 +91,7 @@ AIMS: Mapping[str, Aim] = {
 
 # bank → the figures that judge it; `models.BANKS` must have no other
 JUDGED: Mapping[str, tuple[str, ...]] = {
-    "growth": ("G1-6", "G2-6", "G3-like", "G4-recall", "G5-like", "L1-25", "S1"),
+    "growth": ("G1-6", "G2-6", "G3-like", "G4-recall", "G5-like", "L1-25", "L2-closed", "S1"),
     "restarts": ("R1-f1", "R1-false", "R1-loop", "R2-false"),
     "share": ("N1-recall", "N1-false"),
     "events": ("E1-precision", "E1-recall", "E1-delay"),

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.quality.figures import Figure
-from benchmarks.workloads_growth import COLLECTED, EVERY, LIMIT, START, STEPS, Fleet
+from benchmarks.workloads_growth import COLLECTED, EVERY, KILLED, LIMIT, START, STEPS, Fleet
 from models.baselines import hours_left
 from models.calibration import CalibrationBank, Table
 from models.forecast import foresee
@@ -27,7 +27,8 @@ from models.growth import SLOT, GrowthBank
 
 SLOTS = int(STEPS * EVERY / SLOT)
 LEADS = (6, 24, 72)  # hours before the crossing
-KILLED = ("leak", "leak-rhythm")  # families whose generations end at the limit
+LONG = 200.0  # hours after which an open band is believed to have been right
+KILLED_ABOVE = 95.0  # %: a life that ended higher was ended by its limit
 HOLT_LEVEL, HOLT_TREND = 0.05, 0.02
 
 
@@ -175,10 +176,11 @@ class Crossing(NamedTuple):
     series: int
     place: float  # in slots
     begin: float  # slots; from where on the growth is there
+    by_limit: bool  # else a release ended the life
 
 
 def crossings(world: Fleet) -> list[Crossing]:
-    """Return the true crossings: one of a series, or one of each generation."""
+    """Return the true crossings: one of a series, or the end of each generation."""
     out = []
     for i, name in enumerate(world.family):
         if name in KILLED:
@@ -188,7 +190,8 @@ def crossings(world: Fleet) -> list[Crossing]:
             steps = [int(met.argmax())] if met.any() else []
         begin = world.onsets[i] * 3600 / SLOT
         for step in steps:
-            out.append(Crossing(i, step * EVERY / SLOT, begin))
+            killed = name not in KILLED or bool(world.truth[i, step - 1] > KILLED_ABOVE)
+            out.append(Crossing(i, step * EVERY / SLOT, begin, killed))
             begin = step * EVERY / SLOT
     return out
 
@@ -260,16 +263,52 @@ def leads(world: Fleet, on: Any, names: Sequence[str]) -> list[float]:
     return out
 
 
-def coverage(world: Fleet, said: Said, names: Sequence[str]) -> tuple[float, int, float]:
-    """Return how often the 80 % band held, of how many, and the share that was censored.
+class Coverage(NamedTuple):
+    """How the 80 % bands did; shares, NaN where nothing was judged.
 
-    Every sixth hour's forecast is asked. One that has not come true by its P90 did not hold; one
-    whose P90 the record does not reach is left out.
+    Attributes
+    ----------
+    held, count
+        Of all bands that can be judged: the crossing came, or P90 passed without one.
+    censored
+        Share of these where no crossing came.
+    closed, closed_count, early, late
+        Of bands with a P90: how many held, and how many crossings came before and after it.
+    came
+        How many open bands held, where the crossing came: P10 alone can have failed.
+    width
+        Median of P90 / P10 of closed bands.
+    score
+        Mean interval score [1] of closed bands whose crossing came, in logarithms: the width, and
+        ten times what lies outside.
+
+    References
+    ----------
+    [1] T. Gneiting, A. Raftery, Strictly Proper Scoring Rules (2007), eq. 43, alpha = 0.2.
     """
-    held, censored = [], 0
-    of: dict[int, list[float]] = {}
+
+    held: float
+    count: int
+    censored: float
+    closed: float
+    closed_count: int
+    early: float
+    late: float
+    came: float
+    width: float
+    score: float
+
+
+def coverage(world: Fleet, said: Said, names: Sequence[str]) -> Coverage:
+    """Judge every sixth hour's band of the families `names`.
+
+    A forecast that has not come true by its P90 did not hold; one whose P90 the record does not
+    reach, or a release came before, is left out.
+    """
+    rows: list[tuple[float, float, float, float]] = []  # P10, P90, true, judged until
+    of: dict[int, list[Crossing]] = {}
     for crossing in crossings(world):
-        of.setdefault(crossing.series, []).append(crossing.place)
+        of.setdefault(crossing.series, []).append(crossing)
     for i, name in enumerate(world.family):
         if name not in names:
             continue
@@ -277,13 +316,41 @@ def coverage(world: Fleet, said: Said, names: Sequence[str]) -> tuple[float, int
             low, middle, high = (a[i, place] for a in (said.low, said.hours, said.high))
             if not np.isfinite(middle) or middle <= 0:
                 continue
-            ahead = [c for c in of.get(i, []) if c > place + 1]
-            left = (ahead[0] - place - 1) / 2 if ahead else np.inf
-            if not np.isfinite(left) and (SLOTS - place) / 2 < min(high, 200.0):
-                continue
-            censored += not np.isfinite(left)
-            held.append(low <= left <= high if np.isfinite(left) else np.isinf(high))
-    return float(np.mean(held)) if held else float("nan"), len(held), censored / max(len(held), 1)
+            ahead = next((c for c in of.get(i, []) if c.place > place + 1), None)
+            end = (SLOTS if ahead is None else ahead.place) - place - (ahead is not None)
+            met = ahead is not None and ahead.by_limit
+            if met or end / 2 >= min(high, LONG):
+                rows.append((low, high, end / 2 if met else np.inf, end / 2))
+    return _covered(np.array(rows).reshape(-1, 4))
+
+
+def _covered(rows: Any) -> Coverage:
+    low, high, left = (np.maximum(column, 0.25) for column in rows.T[:3])
+    low = np.where(rows[:, 0] <= 0, 0.0, low)
+    came, closed = np.isfinite(left), np.isfinite(high)
+    early, late = left < low, left > high
+    held = ~(early | late)
+    both = came & closed
+    with np.errstate(all="ignore"):
+        log_low, log_high, log_left = (np.log(np.maximum(x, 0.25)) for x in (low, high, left))
+        outside = np.maximum(log_low - log_left, 0) + np.maximum(log_left - log_high, 0)
+        score = log_high - log_low + 10 * outside
+    return Coverage(
+        _mean(held),
+        len(held),
+        _mean(~came),
+        _mean(held[closed]),
+        int(closed.sum()),
+        _mean(early[closed]),
+        _mean(late[closed]),
+        _mean(held[came & ~closed]),
+        float(np.median(np.exp((log_high - log_low)[closed]))) if closed.any() else float("nan"),
+        _mean(score[both]),
+    )
+
+
+def _mean(values: Any) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def of_lives(world: Fleet, hours: Any, least: int = 2) -> dict[int, float]:
@@ -299,7 +366,7 @@ def of_lives(world: Fleet, hours: Any, least: int = 2) -> dict[int, float]:
         steps = np.flatnonzero(world.begins[i]).tolist()
         ended = 0
         for since, until in pairwise([0, *steps]):
-            killed = world.truth[i, until - 1] > 95
+            killed = world.truth[i, until - 1] > KILLED_ABOVE
             ended += killed
             if not killed or ended <= least:
                 continue

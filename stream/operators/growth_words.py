@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from models.calibration import Odds
-from models.crossing import HORIZONS, Evidence, Outlook, Reclaim
+from models.crossing import HORIZONS, Evidence, Outlook
+from models.sawtooth import Reclaim
 from stream.operators.conclude import span
 from stream.operators.growth_series import CONTAINER, Sample, place_of
 from stream.records import Forecast, Part

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from models.calibration import CalibrationBank, Odds, Table
-from models.crossing import Outlook, Reclaim, look
+from models.crossing import Outlook, look
 from models.growth import SLOT, GrowthBank
+from models.sawtooth import Reclaim
 
 START = 1_760_000_400.0
 HOUR = 3600.0
@@ -226,15 +227,53 @@ def test_odds_learn_from_what_came_of_forecasts_but_only_when_folded() -> None:
     assert table.odds(cells[:1])[0] == pytest.approx([0.5, 0.75, 0.75], abs=0.03)
 
 
+def resolve(table: Table, ratios: Any, unit: float = 1.0) -> None:
+    """Resolve forecasts of ten hours, of one cell, that came true after ten hours × e^ratios."""
+    cells, units = np.zeros(len(ratios), np.intp), np.full(len(ratios), unit)
+    table.track(cells, np.full(len(ratios), 10.0), 10 * np.exp(ratios), units)
+    table.fold()
+
+
+def interval(table: Table, unit: float = 1.0) -> Any:
+    return table.quantiles(np.zeros(1, np.intp), np.array([10.0]), np.array([unit]))[0]
+
+
 def test_intervals_find_the_quantiles_of_what_comes_true() -> None:
     rng = np.random.default_rng(10)
-    table, cells = Table(), np.zeros(50, np.intp)
-    for _ in range(400):
-        table.track(cells, np.full(50, 10.0), 10 * np.exp(rng.normal(0.2, 0.3, 50)))
-        table.fold()
-    low, high = table.quantiles(cells[:1], np.array([10.0]))[0]
+    table = Table()
+    for _ in range(800):
+        resolve(table, rng.normal(0.2, 0.3, 20))
+    low, high = interval(table)
     assert low == pytest.approx(0.2 - 1.2816 * 0.3, abs=0.05)
     assert high == pytest.approx(0.2 + 1.2816 * 0.3, abs=0.05)
+
+
+def test_what_never_comes_opens_the_late_side_and_leaves_the_early_one_alone() -> None:
+    rng = np.random.default_rng(12)
+    table = Table()
+    for _ in range(3000):
+        resolve(table, np.where(rng.random(20) < 0.5, np.inf, rng.normal(0.2, 0.3, 20)))
+    low, high = interval(table)
+    assert low == pytest.approx(0.2 - 1.2816 * 0.3, abs=0.05)
+    assert high == np.inf
+
+
+def test_an_interval_is_as_wide_as_the_series_own_unit() -> None:
+    rng = np.random.default_rng(13)
+    table = Table()
+    for _ in range(800):
+        unit = float(rng.choice([0.1, 0.4]))  # a steady fleet and an erratic one, in one span
+        resolve(table, unit * rng.normal(0.0, 1.0, 20), unit)
+    steady, erratic = interval(table, 0.1), interval(table, 0.4)
+    assert steady == pytest.approx([-0.128, 0.128], abs=0.03)
+    assert erratic == pytest.approx([-0.513, 0.513], abs=0.12)
+
+
+def test_a_thousand_forecasts_that_err_together_do_not_throw_an_interval_about() -> None:
+    table = Table()
+    before = interval(table)
+    resolve(table, np.full(1000, -3.0))
+    assert np.abs(interval(table)[0] - before[0]) < 0.2
 
 
 def test_forecasts_are_set_aside_and_resolved_by_what_happens() -> None:
