@@ -60,9 +60,9 @@ class Workload(msgspec.Struct, gc=False, array_like=True):
     delta: int = 0  # restarts since the newest point
     idle_since: float | None = None  # without a pod
     due: float | None = None
-    starts: int = 0  # pods of new releases that were seen to come through their first minutes
     tail: str = ""  # end of the log of the container that was restarted last, where it is read
     events: tuple[RecentEvent, ...] = ()  # of the pod that restarted last, where they are kept
+    starts: int = 0  # pods of new releases that were seen to come through their first minutes
 
     def remember(self, pod: Pod, now: float) -> None:
         """Keep what a pod's first sight says of the time before it was watched."""

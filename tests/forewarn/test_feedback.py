@@ -22,8 +22,8 @@ from forewarn.config import Config
 from forewarn.console.feed import Feed
 from forewarn.console.server import create_app
 from forewarn.pipeline import Pipeline
-from stream.bus import Bus
-from stream.codec import decode
+from stream.bus import Bus, Outgoing
+from stream.codec import decode, encode_input
 from stream.embedded import EmbeddedBus
 from stream.errors import Rejected, Unavailable
 from stream.records import Feedback, Finding, ObjectRef, Severity, Tick
@@ -135,10 +135,7 @@ async def test_a_verdict_goes_through_the_pipeline_and_a_replay_says_the_same() 
     assert (first, state) == (again, other_state)
 
 
-def _tick() -> Any:
-    from stream.bus import Outgoing
-    from stream.codec import encode_input
-
+def _tick() -> Outgoing:
     return Outgoing(EVENTS, 0, b"", encode_input(Tick("prod", AT + 60.0)), AT + 60.0)
 
 
