@@ -30,6 +30,7 @@ CLUSTER: Final = '"cluster" =~ /^$cluster$/'
 NAMESPACE: Final = '"namespace" =~ /^$namespace$/'
 WORKLOAD: Final = '"workload" =~ /^$workload$/'
 NODE: Final = '"node" =~ /^$node$/'
+LABEL_NAMES: Final = r"/\w+=/g"
 EVERY: Final = "$timeFilter GROUP BY time($__interval)"
 
 # Okabe and Ito's colours: told apart by people who see red and green alike.
@@ -114,6 +115,10 @@ def lines(
         panel.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL))
     for name, colour in (colours or {}).items():
         panel.override_by_name(name, [_colour(colour)])
+    if any("$tag_label" in query.alias for query in queries):
+        # A metric's labels are one tag, `name=value,…`: a legend needs the values only.
+        plain = {"regex": LABEL_NAMES, "renamePattern": ""}
+        panel.with_transformation(model.DataTransformerConfig("renameByRegex", options=plain))
     return panel
 
 

@@ -95,7 +95,7 @@ PANELS: Final = (
         about="Event time from an incident's beginning to its first message; group_wait "
         "is part of it.",
         unit="s",
-        bars=True,
+        gap=24.0,
     ),
     kit.lines(
         "Not read yet",
@@ -119,6 +119,7 @@ PANELS: Final = (
         about="Complete lists, the first ones included, and watches that did not end by their "
         "timeout; each of these may have missed something, and a gap says so.",
         bars=True,
+        stacked=True,
     ),
     kit.lines(
         "Transactions that failed",

@@ -5,11 +5,13 @@ its band. Grafana's own looks are left out.
 """
 
 import html
+import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from dashboards.kit import LABEL_NAMES
 from tests.dashboards.demo_history import (
     History,
     ask,
@@ -92,8 +94,26 @@ def _lines(answers: Sequence[Any]) -> list[Line]:
                 for at, value, *_ in one["values"]
                 if isinstance(value, int | float)
             ]
+            if "$tag_label" in target["alias"]:  # as the panel's transformation does
+                name = re.sub(LABEL_NAMES.removeprefix("/").removesuffix("/g"), "", name)
             found.append(Line(name or one["columns"][1], points))
     return found
+
+
+# What people count in: seconds and bytes have marks of their own.
+SCALES = {
+    "s": (60.0, 300.0, 900.0, 3600.0, 3 * 3600.0, 6 * 3600.0, *(86_400.0 * 2**i for i in range(9))),
+    "bytes": tuple(2.0**i for i in range(10, 50)),
+}
+
+
+def _step_of(least: float, unit: str) -> float:
+    """A round distance of two lines, no smaller than `least`."""
+    scale = SCALES.get(unit, ())
+    if scale and least > scale[0]:
+        return next((step for step in scale if step >= least), scale[-1])
+    ten = 10.0 ** math.floor(math.log10(least))
+    return next(step for step in (ten, 2 * ten, 5 * ten, 10 * ten) if step >= least * 0.999)
 
 
 def _told(value: float, unit: str) -> str:
@@ -110,10 +130,14 @@ def _told(value: float, unit: str) -> str:
         case "s":
             if value < 120:
                 return f"{value:.3g} s"
-            return f"{value / 60:.3g} min" if value < 7200 else f"{value / 3600:.3g} h"
+            if value < 7200:
+                return f"{value / 60:.3g} min"
+            return f"{value / 3600:.3g} h" if value < 4 * 86_400 else f"{value / 86_400:.3g} d"
         case _:
             pass
-    return f"{value / 1e6:.3g} M" if abs(value) >= 1e6 else f"{value:.4g}"
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:.3g} M"
+    return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.4g}"
 
 
 def _style(panel: dict[str, Any], name: str) -> dict[str, Any]:
@@ -159,8 +183,9 @@ def timeseries(
         return height - 10 - (value - low) / (high - low) * (height - 14)
 
     parts = []
-    for i in range(4):
-        value = low + (high - low) * i / 3
+    step = _step_of((high - low) / 4, _unit(panel))
+    for i in range(math.ceil(low / step), math.floor(high / step) + 1):
+        value = i * step
         parts.append(
             f'<line x1={left} x2={width} y1={y(value):.1f} y2={y(value):.1f} stroke="#eee"/>'
             f"<text x={left - 2} y={y(value) + 3:.1f} text-anchor=end>"
