@@ -32,7 +32,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from models.base import Arrays, Bools, Floats, Rows
+from models.base import Bools, Floats, Rows, Schema, StructOfArrays
 
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
@@ -90,7 +90,7 @@ class Oddity(NamedTuple):
         return enough
 
 
-class AnomalyBank:
+class AnomalyBank(StructOfArrays):
     """Oddity of many series, a row each.
 
     Parameters
@@ -112,7 +112,7 @@ class AnomalyBank:
 
     def __init__(self, capacity: int, dtype: DTypeLike = np.float32) -> None:
         real, wide, count = np.dtype(dtype), np.dtype(np.float64), np.dtype(np.int32)
-        self._schema: dict[str, tuple[np.dtype[Any], tuple[int, ...], float]] = {
+        schema: Schema = {
             "time": (wide, (), np.nan),  # of the newest sample, s; NaN: none
             "start": (wide, (), np.nan),
             "seen": (count, (), 0),  # samples
@@ -142,43 +142,7 @@ class AnomalyBank:
             "since": (count, (), 0),
             "said_at": (wide, (), -np.inf),
         }
-        self._capacity = 0
-        self._arrays: dict[str, NDArray[Any]] = {
-            name: np.empty((0, *shape), kind) for name, (kind, shape, _) in self._schema.items()
-        }
-        self.reserve(capacity)
-
-    @property
-    def capacity(self) -> int:
-        """Rows that the arrays have room for."""
-        return self._capacity
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of one row."""
-        return sum(
-            kind.itemsize * int(np.prod(shape, dtype=int))
-            for kind, shape, _ in self._schema.values()
-        )
-
-    def arrays(self) -> Arrays:
-        """Return the live arrays by name, row first: the whole state."""
-        return self._arrays
-
-    def reserve(self, capacity: int) -> None:
-        """Grow to at least `capacity` rows."""
-        if capacity <= self._capacity:
-            return
-        for name, (kind, shape, empty) in self._schema.items():
-            grown = np.full((capacity, *shape), empty, kind)
-            grown[: self._capacity] = self._arrays[name]
-            self._arrays[name] = grown
-        self._capacity = capacity
-
-    def forget(self, rows: Rows) -> None:
-        """Make rows as new."""
-        for name, (_, _, empty) in self._schema.items():
-            self._arrays[name][rows] = empty
+        super().__init__(schema, capacity)
 
     def learn_many(self, rows: Rows, times: Floats, values: Floats) -> Oddity:
         """Say how odd a sample of each row is, then learn it; about 2 µs a row in thousands.

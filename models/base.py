@@ -17,12 +17,14 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Rows: TypeAlias = NDArray[np.intp]  # (n,) distinct row numbers
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Bools: TypeAlias = NDArray[np.bool_]
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+# name → type, trailing shape, and the value of an empty row
+Schema: TypeAlias = Mapping[str, tuple[DTypeLike, tuple[int, ...], float]]
 
 
 class Bank(Protocol):
@@ -48,3 +50,61 @@ class Bank(Protocol):
         the state's schema.
         """
         ...
+
+
+class StructOfArrays:
+    """The state of a bank whose arrays are what a schema says: what `Bank` asks for, but learning.
+
+    Parameters
+    ----------
+    schema
+        All arrays.
+    capacity
+        Rows to begin with.
+    """
+
+    def __init__(self, schema: Schema, capacity: int) -> None:
+        self._schema = schema
+        self._capacity = 0
+        self._arrays: dict[str, NDArray[Any]] = {
+            name: np.empty((0, *shape), kind) for name, (kind, shape, _) in schema.items()
+        }
+        self.reserve(capacity)
+
+    @property
+    def capacity(self) -> int:
+        """Rows that the arrays have room for."""
+        return self._capacity
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one row."""
+        return sum(
+            np.dtype(kind).itemsize * int(np.prod(shape, dtype=int))
+            for kind, shape, _ in self._schema.values()
+        )
+
+    def arrays(self) -> Arrays:
+        """Return the live arrays by name, row first: the whole state."""
+        return self._arrays
+
+    def reserve(self, capacity: int) -> None:
+        """Grow to at least `capacity` rows."""
+        if capacity > self._capacity:
+            self._grow(capacity, {})
+
+    def _grow(self, capacity: int, places: Arrays) -> None:
+        """Move to arrays of `capacity` rows; those named in `places` are already there, unset."""
+        for name, (kind, shape, empty) in self._schema.items():
+            grown = places.get(name)
+            if grown is None:
+                grown = np.empty((capacity, *shape), kind)
+            grown[: self._capacity] = self._arrays[name]
+            grown[self._capacity :] = empty
+            self._arrays[name] = grown
+        self._capacity = capacity
+
+    def forget(self, rows: Rows) -> None:
+        """Make rows as new."""
+        for name, (_, _, empty) in self._schema.items():
+            self._arrays[name][rows] = empty

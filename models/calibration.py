@@ -35,7 +35,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Arrays, Bools, Floats, Rows
+from models.base import Arrays, Bools, Floats, Rows, Schema, StructOfArrays
 from models.crossing import Evidence, Outlook
 from models.growth_prior import COUNTS, QUANTILES
 from models.sawtooth import Reclaim
@@ -205,7 +205,7 @@ class Table:
         return odds
 
 
-class CalibrationBank:
+class CalibrationBank(StructOfArrays):
     """What is remembered of each row's forecasts: the recent, the open ones, and the alarm.
 
     Parameters
@@ -215,7 +215,7 @@ class CalibrationBank:
     """
 
     def __init__(self, capacity: int) -> None:
-        self._schema: dict[str, tuple[type, tuple[int, ...], float]] = {
+        schema: Schema = {
             "newest": (np.int64, (), -1),  # slot of the newest forecast
             "recent": (np.float16, (_RECENT,), np.nan),  # hours left, at slot mod 16
             "open_slot": (np.int32, (_PENDING,), -1),  # -1: free
@@ -226,35 +226,7 @@ class CalibrationBank:
             "run": (np.int16, (), 0),  # slots in a row for (or against) the alarm
             "alarm": (np.bool_, (), 0),
         }
-        self._capacity = 0
-        self._arrays: dict[str, NDArray[Any]] = {
-            name: np.empty((0, *shape), kind) for name, (kind, shape, _) in self._schema.items()
-        }
-        self.reserve(capacity)
-
-    @property
-    def capacity(self) -> int:
-        """Rows that the arrays have room for."""
-        return self._capacity
-
-    def arrays(self) -> Arrays:
-        """Return the live arrays by name, row first: the whole state."""
-        return self._arrays
-
-    def reserve(self, capacity: int) -> None:
-        """Grow to at least `capacity` rows."""
-        if capacity <= self._capacity:
-            return
-        for name, (kind, shape, empty) in self._schema.items():
-            grown: NDArray[Any] = np.full((capacity, *shape), empty, kind)
-            grown[: self._capacity] = self._arrays[name]
-            self._arrays[name] = grown
-        self._capacity = capacity
-
-    def forget(self, rows: Rows) -> None:
-        """Make rows as new."""
-        for name, (_, _, empty) in self._schema.items():
-            self._arrays[name][rows] = empty
+        super().__init__(schema, capacity)
 
     def restart(self, rows: Rows, slots: NDArray[np.int64], killed: Bools, table: Table) -> None:
         """End what is open: as a crossing where the limit killed, else unresolved.

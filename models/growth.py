@@ -36,7 +36,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from models.base import Arrays, Bools, Floats, Rows
+from models.base import Bools, Floats, Rows, Schema, StructOfArrays
 from models.growth_step import HOUR, NOISE_FLOOR, WIDTH, Columns, columns, places, step
 
 SLOT: Final = 1800.0  # seconds of one slot
@@ -62,7 +62,7 @@ AT_LIMIT: Final = 90.0  # %: a generation that ended above it was killed by its 
 LIVES_KEPT: Final = 6.0  # generations that the mean lifetime remembers
 
 
-class GrowthBank:
+class GrowthBank(StructOfArrays):
     """Local linear trends, sawtooth, daily and weekly memory of many series.
 
     About 0.2 µs a sample in batches of thousands; see `nbytes` for memory.
@@ -89,7 +89,7 @@ class GrowthBank:
         real = np.dtype(dtype)
         coarse = np.dtype(np.float16) if real == np.dtype(np.float32) else real
         wide, count = np.dtype(np.float64), np.dtype(np.int32)
-        self._schema: dict[str, tuple[np.dtype[Any], tuple[int, ...], float]] = {
+        schema: Schema = {
             # the sample before: time (s, NaN before any), and its two values for the median of 3
             "time": (wide, (), np.nan),
             "start": (wide, (), np.nan),  # of the generation, s
@@ -132,31 +132,10 @@ class GrowthBank:
             "harmless": (real, (), np.nan),  # highest mean that one reached and was not killed, %
             "skipped": (count, (), 0),  # negative values
         }
-        self._capacity = 0
         self._real = real
         self._packed: NDArray[Any] = np.empty((0, WIDTH), real)
         self._clocks: Floats = np.empty((0, 3))  # time, run_start
-        self._arrays: dict[str, NDArray[Any]] = {
-            name: np.empty((0, *shape), kind) for name, (kind, shape, _) in self._schema.items()
-        }
-        self.reserve(capacity)
-
-    @property
-    def capacity(self) -> int:
-        """Rows that the arrays have room for."""
-        return self._capacity
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of one row."""
-        return sum(
-            kind.itemsize * int(np.prod(shape, dtype=int))
-            for kind, shape, _ in self._schema.values()
-        )
-
-    def arrays(self) -> Arrays:
-        """Return the live arrays by name, row first: the whole state."""
-        return self._arrays
+        super().__init__(schema, capacity)
 
     def reserve(self, capacity: int) -> None:
         """Grow to at least `capacity` rows."""
@@ -167,19 +146,7 @@ class GrowthBank:
         # What every sample changes is packed row by row, and shown by name as views.
         views = {name: self._packed[:, place] for name, place in places().items()}
         views |= {"time": self._clocks[:, 0], "run_start": self._clocks[:, 1:]}
-        for name, (kind, shape, empty) in self._schema.items():
-            grown = views.get(name)
-            if grown is None:
-                grown = np.empty((capacity, *shape), kind)
-            grown[: self._capacity] = self._arrays[name]
-            grown[self._capacity :] = empty
-            self._arrays[name] = grown
-        self._capacity = capacity
-
-    def forget(self, rows: Rows) -> None:
-        """Make rows as new."""
-        for name, (_, _, empty) in self._schema.items():
-            self._arrays[name][rows] = empty
+        self._grow(capacity, views)
 
     def rescale(self, rows: Rows, factors: Floats) -> None:
         """Express rows in percent of another limit: old limit / new limit.
