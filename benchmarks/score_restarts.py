@@ -2,7 +2,7 @@
 
     python -m benchmarks.score_restarts --seeds 21 22 23
 
-Seeds 11 and 12 were looked at while the detector was written; score on others. A finding is true if
+Seeds 11 to 16 were looked at while the detector was written; score on others. A finding is true if
 it names a workload within its incident or ten minutes after; what the first day says is not scored.
 """
 

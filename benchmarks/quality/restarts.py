@@ -17,7 +17,7 @@ Delays = dict[str, list[float | None]]
 
 
 def bursts(seeds: Sequence[int]) -> list[Figure]:
-    """Score weeks of restarts; seeds 11 to 14 were looked at while the model was made."""
+    """Score weeks of restarts; seeds 11 to 16 were looked at while the model was made."""
     f1, false, delay = _compared([weeks(seed) for seed in seeds])
     hard_f1, hard_false, hard_delay = _compared([weeks(seed, hard=True) for seed in seeds])
     note = "cycles of 50 to 120 min: two kills cannot be seen sooner"

@@ -27,7 +27,7 @@ _HOUR = 3600.0
 class RestartSettings:
     """When restarts are worth a word; every rule can be turned off by None."""
 
-    alert_score: Score | None = 6.3
+    alert_score: Score | None = 6.8
     """`restart-burst` from this −log10 of the chance that the usual rate does it by itself."""
     oom_alert_score: Score = 3.0
     """The same when every counted restart was an OOM kill: memory does not come back by luck."""
