@@ -4,6 +4,7 @@ Leaves out what servers make of them (`tests/conformance/test_sinks.py`).
 """
 
 import math
+import random
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,53 @@ def test_every_kind_of_point_that_operators_make_is_in_the_schema() -> None:
 
 def test_the_reference_is_the_schema(root: Path) -> None:
     assert (root / "docs" / "reference" / "influxdb.md").read_text() == reference()
+
+
+def batch(chance: random.Random, *, days: bool) -> list[Point]:
+    """Points as nobody would send them together: shapes, kinds, numbers and times mixed."""
+    odd = (math.nan, math.inf, 1e300, 2.5, -0.0, 1e16, 2.0**63)
+    shapes = (
+        ("node", ("cpu_cores", "pods")),
+        ("node", ("pods", "cpu_cores")),
+        ("container", ("memory_bytes", "cpu_cores")),
+        ("restarts", ("restarts_total",)),
+        ("restarts", ("nonsense",)),
+        ("nowhere", ("value",)),
+    )
+    times = [1_760_000_000.0 + i for i in range(3)] + [-5.0, math.nan, 9.3e9]
+    found = []
+    for _ in range(chance.randint(1, 40)):
+        measurement, names = chance.choice(shapes if chance.random() < 0.2 else shapes[:4])
+        label = "node" if measurement == "node" else "workload"
+        tags = (("cluster", "prod"), (label, f"n{chance.randint(0, 5)}%s"))
+        values = [
+            chance.choice(odd) if chance.random() < 0.05 else float(chance.randint(0, 9))
+            for _ in names
+        ]
+        at = chance.choice(times) if chance.random() < 0.1 else times[0]
+        at += 200_000.0 * chance.randint(0, 2) if days else 0.0
+        found.append(Point(measurement, tags, dict(zip(names, values, strict=True)), at))
+    return found
+
+
+@pytest.mark.parametrize(("most", "days"), [(1_000, False), (1_000, True), (3, False)])
+def test_many_at_once_are_what_one_after_the_other_would_be(most: int, days: bool) -> None:
+    for seed in range(60):
+        chance = random.Random(seed)
+        many, single = Encoder(most), Encoder(most)
+        for _ in range(4):
+            points = batch(chance, days=days)
+            at_once = [
+                line.reason if isinstance(line, Unwritable) else line for line in many.many(points)
+            ]
+            alone: list[object] = []
+            for point in points:
+                try:
+                    alone.append(
+                        single.line(Row(point.measurement, point.tags, point.fields, point.at))
+                    )
+                except Unwritable as error:
+                    alone.append(error.reason)
+            assert at_once == alone
+            assert many.dropped == single.dropped
+            assert many.folded == single.folded
