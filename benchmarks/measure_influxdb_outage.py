@@ -132,7 +132,9 @@ class Points:
         while True:
             now = self._clock.now()
             due = int((now - began) * RATE) - self.total
-            made = [container((self.total + i) % SERIES, now, chance) for i in range(due)]
+            # Each at its own time: after a pause of ours two of one series must not be one point.
+            numbers = range(self.total, self.total + due)
+            made = [container(i % SERIES, began + i / RATE, chance) for i in numbers]
             await self._bus.publish([outgoing(point, 1) for point in made])
             self.total += due
             await self._clock.sleep_until(now + CUT)
