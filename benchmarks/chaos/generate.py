@@ -43,6 +43,7 @@ async def main() -> None:
     place, (file, rate) = arguments()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await asyncio.to_thread(Path(file).touch)  # it can be asked to end now
     done, began, known = 0, time.monotonic(), False
     while not (stop.is_set() and known):
         try:

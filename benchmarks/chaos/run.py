@@ -169,6 +169,9 @@ async def run(
             await stage.add()
         verifier = await stage.heard("verify", str(total), "45")
         generator = await stage.logged("generate", str(total), str(RATE))
+        async with asyncio.timeout(60.0):
+            while not total.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         for _ in range(times):
             await stage.whole()
             await asyncio.sleep(WARM)
