@@ -43,7 +43,6 @@ async def main() -> None:
     place, (file, rate) = arguments()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await asyncio.to_thread(Path(file).touch)  # it can be asked to end now
     done, began, known = 0, time.monotonic(), False
     while not (stop.is_set() and known):
         try:
@@ -53,6 +52,8 @@ async def main() -> None:
                     known = False  # until the commit is heard
                     await bus.publish(batch(done), Position("chaos", b"%d" % (done + TICK)))
                     done, known = done + TICK, True
+                    if done == TICK:
+                        await asyncio.to_thread(Path(file).touch)  # harm can begin
                     await asyncio.sleep(began + done / float(rate) - time.monotonic())
         except Unavailable as error:
             print(f"generator: {error}", flush=True)

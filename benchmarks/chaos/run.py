@@ -177,6 +177,7 @@ async def run(
             await asyncio.sleep(WARM)
             moments += await FAULTS[fault](stage)
             await asyncio.sleep(SETTLE)
+        await asyncio.sleep(SETTLE)
         generator.terminate()
         said, _ = await verifier.communicate()
         await generator.wait()

@@ -22,7 +22,8 @@ from stream.bus import Outgoing, Position, TopicSpec
 from stream.clock import SystemClock
 from stream.errors import Corrupt, Rejected, Unavailable
 from stream.kafka import KafkaBus
-from stream.kafka_connection import Connection
+from stream.kafka_connection import Admin, Connection
+from stream.kafka_protocol import Asked
 from stream.kafka_settings import KafkaSettings
 from stream.kafka_topics import state_topic
 from stream.kafka_transactions import Hanging, Transactions
@@ -215,6 +216,20 @@ async def test_a_person_ends_what_nobody_will_start_under_again(careless: Broker
         await bus.settled("other")
         assert await values(bus, "other") == [b"hidden", b"told"]
         assert await ls(config) == []
+
+
+async def test_brokers_before_3_0_are_not_asked(careless: Broker) -> None:
+    class Old(Admin):
+        async def ask(self, broker: int, request: Asked) -> object:
+            return request.prepare({})  # what such a broker says that it speaks
+
+    where = settings(careless, "old.")
+    connection = Connection(where)
+    async with connection.admin() as admin:
+        old = Transactions(connection, Old(connection, admin._client))
+        assert await old.hanging("app-0") is None
+        with pytest.raises(Rejected, match=r"needs Kafka 3\.0"):
+            await old.described("old.app-0")
 
 
 def test_the_command_lists_them_and_says_what_it_needs(careless: Broker, tmp_path: Path) -> None:
