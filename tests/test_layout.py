@@ -78,3 +78,8 @@ def test_there_is_no_utils_and_no_manager() -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.ClassDef):
                     assert not node.name.endswith(("Manager", "Handler", "Helper", "Util"))
+
+
+def test_decisions_are_numbered_one_after_the_other() -> None:
+    numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs" / "adr").glob("*.md"))
+    assert numbers == list(range(1, len(numbers) + 1))
