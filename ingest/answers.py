@@ -154,7 +154,7 @@ class Reply:
 
     def close(self) -> None:
         """Cut the connection unless the body was read to its end. Idempotent."""
-        self._response.close()
+        cut(self._response)
 
     async def _listen_for_silence(self, idle: float) -> None:
         while True:
@@ -162,8 +162,20 @@ class Reply:
             await self._clock.sleep_until((self._clock.now() if since is None else since) + idle)
             if since is not None and since == self._read_since:
                 self._silent = True
-                self._response.close()
+                cut(self._response)
                 return
+
+
+def cut(response: aiohttp.ClientResponse) -> None:
+    """Give up an answer; its connection is kept for others only if the body was read to its end.
+
+    The connection is cut at once. Closing TLS in order would wait half a minute for the goodbye of
+    a peer that may be the reason why we give up, and outlive a process that ends.
+    """
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
 
 
 def complaint(

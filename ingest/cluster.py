@@ -31,7 +31,7 @@ from urllib.parse import urlencode
 import aiohttp
 from pydantic import Field
 
-from ingest.answers import Reply, Silent, Unanswered, complaint, within
+from ingest.answers import Reply, Silent, Unanswered, complaint, cut, within
 from stream.clock import Clock
 from stream.errors import Corrupt, Rejected, Unavailable
 
@@ -156,7 +156,7 @@ class Cluster:
         used = self._authorization
         response = await self._send(method, url, body, trust, limit, what)
         if response.status == 401 and await self._renew(used):
-            response.close()
+            cut(response)
             response = await self._send(method, url, body, trust, limit, what)
         reply = Reply(response, self._clock, what)
         try:
@@ -217,7 +217,7 @@ class Cluster:
             raise Unavailable(f"{what}: {type(error).__name__}: {error}") from error
         except asyncio.CancelledError:
             for response in came:  # it came together with the cancellation
-                response.close()
+                cut(response)
             raise
         return came[0]
 

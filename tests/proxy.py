@@ -53,9 +53,13 @@ class Proxy:
             pump.add_done_callback(self._pumps.discard)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await source.read(1 << 16):
-                await self._whole.wait()
-                sink.write(data)
-                await sink.drain()
+        try:
+            with suppress(OSError):
+                while data := await source.read(1 << 16):
+                    await self._whole.wait()
+                    sink.write(data)
+                    await sink.drain()
+        except asyncio.CancelledError:
+            sink.transport.abort()  # nobody waits any more for what a cut has held up
+            raise
         sink.close()

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from ingest.cluster import Cluster, Trust
 from ingest.facts import Fact, fact_of
@@ -15,6 +16,8 @@ from stream.testing import ManualClock
 from tests.ingest.fake_apiserver import FakeApiServer, answers
 from tests.ingest.fake_kubelet import Authority, FakeKubelet, authority, summary
 from tests.ingest.watching import START, connect, eventually
+from tests.kafka_broker import free_ports
+from tests.proxy import Proxy
 
 TOKEN = "canary-4711"
 
@@ -261,3 +264,46 @@ async def test_samples_that_find_no_room_are_said_as_a_gap(tmp_path: Path, tls: 
         said = json.loads(bytes(setting.facts[0].object))
         assert (said["reason"], said["details"]["since"]) == ("overflow", START)
         assert setting.sampler.status.counts["dropped"] == 2
+
+
+async def test_an_answer_that_is_given_up_leaves_no_connection_to_a_peer_that_is_gone(
+    tmp_path: Path, tls: Authority
+) -> None:
+    over = asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await over.wait()
+        return response
+
+    app = web.Application()
+    app.router.add_get("/stats", endless)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    target, port = free_ports(2)
+    await web.TCPSite(runner, "127.0.0.1", target, ssl_context=tls.context()).start()
+    async with FakeApiServer() as server, Proxy(port, target) as proxy:
+        cluster = await connect(server, tmp_path, ManualClock(START), TOKEN)
+        asking = cluster.request(
+            "GET",
+            "/stats",
+            verb="get",
+            resource="nodes/stats",
+            host=f"https://127.0.0.1:{port}",
+            trust=Trust(ca_file=tls.ca),
+        )
+        async with asking as reply:
+            connection = reply._response.connection
+            assert connection is not None
+            assert connection.transport is not None
+            socket = connection.transport.get_extra_info("socket")
+            assert socket.fileno() >= 0
+            proxy.cut()
+        await cluster.aclose()
+        for _ in range(3):
+            await asyncio.sleep(0)  # as many rounds of the loop as closing a transport takes
+        assert socket.fileno() == -1
+        over.set()
+        proxy.mend()
+    await runner.cleanup()
